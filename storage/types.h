@@ -1,0 +1,198 @@
+// What goes into the store and comes out of it. Plain values; no SQL and no libpqxx here.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "capstan/v1/execution.pb.h"
+#include "core/ids.h"
+
+namespace capstan::storage {
+
+using State = v1::Execution::State;
+
+// Which worker pool an execution waits in; also decides how many executions share a lease.
+enum class Queue : std::int16_t { kAction = 1, kTask = 2 };
+
+// What a stored event is, for reading without parsing: the field number of ExecutionEvent.payload.
+using EventKind = std::int16_t;
+
+// An event to store. `body` is a serialised v1::ExecutionEvent without execution, seq and time,
+// which are columns.
+struct NewEvent {
+  EventKind kind = 0;
+  std::string body;
+};
+
+struct StoredEvent {
+  ExecutionId execution;
+  std::int32_t seq = 0;
+  EventKind kind = 0;
+  absl::Time time;
+  std::string body;
+};
+
+// ---- submit
+
+struct NewExecution {
+  std::string caller;
+  std::string request_id;    // empty: no idempotency key
+  std::string request_hash;  // SHA-256 over the request without request_id and wait_until; 32 bytes
+  Queue queue = Queue::kAction;
+  std::int16_t priority = 3;
+  std::string action;
+  std::string parent_name;  // empty: none
+  std::int32_t parent_step = 0;
+  std::map<std::string, std::string> labels;
+  NewEvent accepted;  // becomes event 1
+};
+
+struct SubmitResult {
+  ExecutionId id;
+  bool deduplicated = false;  // it existed already under this caller's request_id
+};
+
+// ---- leases
+
+// A worker's right to write a batch of executions. Compared as (id, epoch): the same id under a
+// later epoch is another one.
+struct LeaseRef {
+  std::int64_t id = 0;
+  std::int32_t epoch = 0;
+  friend auto operator<=>(const LeaseRef&, const LeaseRef&) = default;
+};
+
+struct WorkerInfo {
+  std::string host;
+  std::string version;
+};
+
+// An execution as its new holder finds it: read in a statement of its own after the claim.
+struct HeldExecution {
+  ExecutionId id;
+  LeaseRef lease;
+  std::int16_t takeovers = 0;  // how often this lease was taken from a lost worker
+  bool alone = false;          // it is the only execution of its lease
+  State state = v1::Execution::STATE_PENDING;
+  std::int32_t last_seq = 0;
+  std::int32_t signals = 0;
+  std::string machine;        // serialised engine state; empty before the first step
+  NewEvent accepted;          // event 1
+  absl::Time create_time;     // database time
+  absl::Duration queue_wait;  // since it last became ready
+};
+
+// ---- commit
+
+enum class ParkReason : std::int16_t { kRetry = 1 };
+
+// Give the lease back and wait. `delay` counts from the commit on the database's clock.
+struct Park {
+  ParkReason reason = ParkReason::kRetry;
+  absl::Duration delay;
+};
+
+struct NewDecision {
+  std::int32_t number = 1;  // 1, 2, … per execution
+  bool allow = false;
+  std::string bundle_digest;
+  std::string input_json;
+  std::string result_json;
+};
+
+struct NewArtifact {
+  std::string name;  // "job", "rollback"
+  std::string media_type;
+  std::string body;
+};
+
+// One step of one execution: all of it or nothing is stored, in one transaction with the three-test
+// fence.
+struct Commit {
+  ExecutionId id;
+  LeaseRef lease;
+  std::int32_t expected_seq = 0;  // last_seq as read
+  // When set, the commit also needs execution.signals to be this: nothing was asked for in between.
+  std::optional<std::int32_t> expected_signals;
+  State state = v1::Execution::STATE_PENDING;
+  v1::Execution::FailureReason failure_reason = v1::Execution::FAILURE_REASON_UNSPECIFIED;
+  std::string machine;
+  std::vector<NewEvent> events;  // get expected_seq + 1, + 2, …
+  std::optional<Park> park;      // else, unless `state` is terminal, the lease is kept
+  std::optional<NewDecision> decision;
+  std::vector<NewArtifact> artifacts;
+};
+
+enum class CommitResult {
+  kCommitted,
+  kFenced,        // somebody else owns the execution now: forget everything about it
+  kSignalsMoved,  // expected_signals did not hold; nothing was stored: read the signals and decide
+                  // again
+};
+
+// ---- signals
+
+enum class SignalKind : std::int16_t { kCancel = 1 };
+
+struct Signal {
+  std::int32_t number = 0;  // 1, 2, … per execution
+  SignalKind kind = SignalKind::kCancel;
+  std::string caller;
+  std::string reason;
+  absl::Time time;
+};
+
+enum class SignalResult {
+  kStored,
+  kAlreadyEnded,  // terminal state: nothing was stored
+};
+
+// ---- reading
+
+struct ExecutionFilter {
+  std::optional<std::string> action;
+  bool action_not = false;
+  std::optional<std::string> parent;
+  bool parent_not = false;
+  std::vector<State> states;  // empty: any
+  std::map<std::string, std::string> labels;
+};
+
+struct WorkerRow {
+  WorkerId id;
+  WorkerInfo info;
+  bool draining = false;
+  bool dead = false;
+  absl::Time started_at;
+  absl::Time heartbeat_at;
+  std::int32_t executions_held = 0;
+};
+
+struct LogChunk {
+  std::int64_t offset = 0;
+  std::string data;
+};
+
+// ---- feed
+
+enum class FeedKind : std::int16_t { kEvents = 1, kSignal = 2 };
+
+// Place in the feed: what committed at or before it has been seen.
+struct FeedPosition {
+  std::uint64_t xid = 0;
+  std::int64_t position = 0;
+  friend auto operator<=>(const FeedPosition&, const FeedPosition&) = default;
+};
+
+// "These executions reached at least these seqs" (kEvents) or "these got a signal" (kSignal).
+struct FeedRow {
+  FeedPosition position;
+  FeedKind kind = FeedKind::kEvents;
+  std::vector<std::pair<ExecutionId, std::int32_t>> reached;
+};
+
+}  // namespace capstan::storage
