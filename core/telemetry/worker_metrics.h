@@ -1,0 +1,50 @@
+// What a worker counts. Made once by the worker's main.cc and borrowed by its parts.
+#pragma once
+
+#include <string>
+
+#include "absl/types/span.h"
+#include "core/telemetry/metrics.h"
+
+namespace capstan::telemetry {
+
+struct WorkerMetrics {
+  // `actions`: names of the actions in the catalog; their series are made at 0.
+  WorkerMetrics(MetricsRegistry& registry, absl::Span<const std::string> actions);
+
+  // Labels action, and outcome: "succeeded", "cancelled", or the failure reason in lower case
+  // ("policy_denied", …).
+  CounterFamily executions;
+  // Label action. From submission to the terminal event.
+  HistogramFamily execution_duration;
+  // From submission (or wake) to the claim.
+  Histogram queue_wait;
+
+  Gauge leases_held;      // leases this worker holds
+  Gauge executions_held;  // executions of those leases
+  Counter leases_lost;    // leases a heartbeat no longer listed, or all of them when this worker
+                          // fenced itself
+  Counter writes_fenced;  // commits refused because the execution is no longer this worker's
+
+  // Label decision: allow, deny, error. Errors deny too.
+  CounterFamily policy_evaluations;
+  Counter policy_allowed;
+  Counter policy_denied;
+  Counter policy_errors;
+  Histogram policy_duration;
+  Counter policy_reload_failures;  // changed bundles that did not compile or failed their tests
+  InfoMetric policy_info;          // label digest: the bundles in use
+
+  // Labels verb (get, list, watch, create, patch, delete, log) and code (the HTTP status, or "none"
+  // without an answer).
+  CounterFamily kubernetes_requests;
+
+  Histogram job_create_duration;      // creating the suspended Job
+  Histogram job_arm_duration;         // the patch that starts it
+  Histogram job_completion_duration;  // from armed to finished
+  Gauge jobs_in_flight;
+  Counter log_copy_failures;  // Jobs whose log could not be copied in full
+  Counter cleanup_failures;   // finished Jobs that could not be deleted
+};
+
+}  // namespace capstan::telemetry
