@@ -7,17 +7,15 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "absl/synchronization/mutex.h"
 #include "core/status_macros.h"
 
 namespace capstan {
 namespace {
 
-constexpr std::string_view kExecutions = "executions/";
-constexpr std::string_view kWorkers = "workers/";
+constexpr char kExecutions[] = "executions/";
+constexpr char kWorkers[] = "workers/";
 
 // 48 bits of milliseconds, then a 12 bit counter within the millisecond, then 62 random bits.
 class Version7 {
@@ -39,7 +37,8 @@ class Version7 {
     if (millis > last_millis_) {
       last_millis_ = millis;
       count_ = 0;
-    } else if (++count_ > 0xfff) {  // more than 4,096 in a millisecond, or the clock stands still: borrow the next one
+    } else if (++count_ > 0xfff) {  // more than 4,096 in a millisecond, or the clock stands still:
+                                    // borrow the next one
       ++last_millis_;
       count_ = 0;
     }
@@ -51,12 +50,16 @@ class Version7 {
   int count_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
+std::string Hex(const std::array<std::uint8_t, 16>& bytes) {
+  return absl::BytesToHexString(
+      absl::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+}
+
 std::string Dashed(const std::array<std::uint8_t, 16>& bytes) {
-  const std::string hex = absl::BytesToHexString(
-      std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
-  const std::string_view h = hex;
-  return absl::StrCat(h.substr(0, 8), "-", h.substr(8, 4), "-", h.substr(12, 4), "-", h.substr(16, 4),
-                      "-", h.substr(20));
+  const std::string hex = Hex(bytes);
+  const absl::string_view h = hex;
+  return absl::StrCat(h.substr(0, 8), "-", h.substr(8, 4), "-", h.substr(12, 4), "-",
+                      h.substr(16, 4), "-", h.substr(20));
 }
 
 }  // namespace
@@ -91,8 +94,7 @@ std::string Uuid<Tag>::ToString() const {
 
 template <class Tag>
 std::string Uuid<Tag>::ToHex() const {
-  return absl::BytesToHexString(
-      std::string_view(reinterpret_cast<const char*>(bytes_.data()), bytes_.size()));
+  return Hex(bytes_);
 }
 
 template <class Tag>
@@ -105,11 +107,14 @@ absl::Time Uuid<Tag>::time() const {
 template class Uuid<ExecutionTag>;
 template class Uuid<WorkerTag>;
 
-std::string ExecutionName(const ExecutionId& id) { return absl::StrCat(kExecutions, id.ToString()); }
+std::string ExecutionName(const ExecutionId& id) {
+  return absl::StrCat(kExecutions, id.ToString());
+}
 
 std::optional<ExecutionId> ParseExecutionName(std::string_view name) {
-  if (!absl::ConsumePrefix(&name, kExecutions)) return std::nullopt;
-  return ExecutionId::Parse(name);
+  constexpr std::string_view kPrefix = kExecutions;
+  if (name.substr(0, kPrefix.size()) != kPrefix) return std::nullopt;
+  return ExecutionId::Parse(name.substr(kPrefix.size()));
 }
 
 std::string WorkerName(const WorkerId& id) { return absl::StrCat(kWorkers, id.ToString()); }

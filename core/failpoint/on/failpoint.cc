@@ -35,7 +35,8 @@ class Failpoints {
  public:
   Failpoints() {
     const char* spec = std::getenv("CAPSTAN_FAILPOINT");
-    for (std::string_view item : absl::StrSplit(spec == nullptr ? "" : spec, ',', absl::SkipEmpty())) {
+    for (absl::string_view item :
+         absl::StrSplit(absl::string_view(spec == nullptr ? "" : spec), ',', absl::SkipEmpty())) {
       const std::vector<std::string> parts = absl::StrSplit(item, ':');
       if (parts.size() < 2) continue;
       Trap trap{parts[1]};
@@ -47,7 +48,7 @@ class Failpoints {
     }
   }
 
-  absl::Status Hit(std::string_view name) {
+  absl::Status Hit(const std::string& name) {
     if (log_ >= 0) {
       const std::string line = absl::StrCat(name, "\n");
       if (write(log_, line.data(), line.size()) < 0) return absl::InternalError("failpoint log");
@@ -55,7 +56,7 @@ class Failpoints {
     std::string action;
     {
       absl::MutexLock lock(&mu_);
-      const auto trap = traps_.find(std::string(name));
+      const auto trap = traps_.find(name);
       if (trap == traps_.end() || ++hits_[trap->first] != trap->second.nth) return absl::OkStatus();
       action = trap->second.action;
     }
@@ -63,11 +64,12 @@ class Failpoints {
   }
 
  private:
-  static absl::Status Do(std::string_view name, std::string_view action) {
+  static absl::Status Do(const std::string& name, absl::string_view action) {
     if (action == "crash") _exit(137);
     if (action == "pause") raise(SIGSTOP);
     if (action == "error") return absl::UnavailableError(absl::StrCat("failpoint ", name));
-    if (int millis = 0; absl::ConsumePrefix(&action, "delay=") && absl::SimpleAtoi(action, &millis)) {
+    if (int millis = 0;
+        absl::ConsumePrefix(&action, "delay=") && absl::SimpleAtoi(action, &millis)) {
       absl::SleepFor(absl::Milliseconds(millis));
     }
     return absl::OkStatus();
@@ -83,7 +85,7 @@ class Failpoints {
 
 absl::Status HitFailpoint(std::string_view name) {
   static Failpoints* failpoints = new Failpoints;
-  return failpoints->Hit(name);
+  return failpoints->Hit(std::string(name));
 }
 
 }  // namespace capstan
