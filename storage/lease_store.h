@@ -66,6 +66,10 @@ class LeaseStore {
   virtual absl::StatusOr<std::vector<Signal>> ReadSignals(const ExecutionId& id,
                                                           std::int32_t after) = 0;
 
+  // The database's clock as known here (offset measured with each heartbeat and claim): what
+  // deadlines are compared with.
+  virtual absl::Time DatabaseNow() = 0;
+
   // Stored artifact; NOT_FOUND.
   virtual absl::StatusOr<NewArtifact> ReadArtifact(const ExecutionId& id,
                                                    std::string_view name) = 0;
