@@ -27,7 +27,6 @@ class HttpTransport;
 class RateLimiter;
 class TokenSource;
 struct HttpRequest;
-struct HttpResponse;
 
 // A collection of the API, e.g. kJobs.
 struct Resource {
@@ -177,8 +176,8 @@ class Client {
 
   absl::StatusOr<Json> Call(std::string_view what, HttpRequest request, bool is_write,
                             const CallOptions& options);
-  absl::StatusOr<HttpResponse> Attempt(std::string_view what, HttpRequest& request, bool is_write,
-                                       absl::Duration time_left, std::stop_token stop);
+  absl::StatusOr<std::string> Attempt(std::string_view what, HttpRequest& request, bool is_write,
+                                      absl::Duration time_left, std::stop_token stop);
   absl::Status Stream(std::string_view what, HttpRequest request, absl::Duration time_limit,
                       const std::function<bool(std::string_view)>& on_bytes, std::stop_token stop);
 
