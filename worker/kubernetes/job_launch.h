@@ -64,7 +64,8 @@ struct GoneReport {
 // A terminating pod that outlives its own deadline by this much is taken to be on a lost node.
 inline constexpr absl::Duration kLostPodGrace = absl::Seconds(60);
 inline constexpr int kMaxArmAttempts = 5;
-inline constexpr size_t kMaxEventsRead = 2000;
+inline constexpr size_t kMaxEventsRead = 500;  // of one object
+inline constexpr size_t kMaxPodsWithEvents = 5;
 
 // Thread-safe, stateless. Owned by main.cc; every call blocks for at most options.timeout (Repeat
 // is chosen here).
@@ -113,6 +114,9 @@ class JobLauncher {
  private:
   absl::StatusOr<CreatedJob> Adopt(const JobRef& wanted, std::string_view execution_id,
                                    std::string_view spec_hash, const CallOptions& options);
+  absl::Status AppendEventsOf(const std::string& name_space, std::string_view kind,
+                              const std::string& name, const CallOptions& options,
+                              std::vector<Json>* events);
   absl::StatusOr<std::vector<Json>> ListPods(const JobRef& ref, const CallOptions& options);
 
   Client& client_;

@@ -45,9 +45,11 @@ struct JobOutcome {
       absl::InfinitePast();  // of the Job's terminal condition or completionTime
   int pods_started = 0;      // pods in which a container has run
 
-  // While not finished: what the start is waiting for, e.g. "ImagePullBackOff", "Unschedulable",
-  // "FailedCreate"; empty when a container runs or nothing is known to be wrong. `waiting_failure`
-  // is what it would be called if the start deadline passed now.
+  // While not finished and not suspended: what the start is waiting for. "PodNotCreated",
+  // "Pending", "ContainerCreating" and the like in the ordinary course; "ImagePullBackOff",
+  // "Unschedulable", "FailedCreate", "FailedMount" and the like when something is wrong, and then
+  // `waiting_failure` is what to call it if the start deadline passed now. Empty once every
+  // container runs or has run.
   std::string waiting_reason;
   std::string waiting_message;
   JobFailure waiting_failure = JobFailure::kNone;

@@ -1,0 +1,403 @@
+#include "worker/kubernetes/outcome.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+
+#include "worker/kubernetes/api_error.h"
+#include "worker/kubernetes/json_fields.h"
+#include "worker/kubernetes/text.h"
+
+namespace capstan::kubernetes {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr size_t kMaxQuotedBytes = 600;
+
+// Why a container does not start, by the reason in its waiting state.
+struct WaitingReason {
+  std::string_view reason;
+  JobFailure failure;
+};
+constexpr WaitingReason kWaitingReasons[] = {
+    {"ImagePullBackOff", JobFailure::kImagePull},
+    {"ErrImagePull", JobFailure::kImagePull},
+    {"ErrImageNeverPull", JobFailure::kImagePull},
+    {"InvalidImageName", JobFailure::kImagePull},
+    {"ImageInspectError", JobFailure::kImagePull},
+    {"RegistryUnavailable", JobFailure::kImagePull},
+    {"SignatureValidationFailed", JobFailure::kImagePull},
+    {"CreateContainerConfigError", JobFailure::kConfiguration},
+    {"CreateContainerError", JobFailure::kConfiguration},
+    {"RunContainerError", JobFailure::kConfiguration},
+    {"PreCreateHookError", JobFailure::kConfiguration},
+    {"PostStartHookError", JobFailure::kConfiguration},
+};
+
+// Why a container ended, by the reason in its terminated state; "Error" and "Completed" say nothing
+// more.
+constexpr WaitingReason kTerminatedReasons[] = {
+    {"OOMKilled", JobFailure::kOomKilled},
+    {"ContainerCannotRun", JobFailure::kConfiguration},
+    {"StartError", JobFailure::kConfiguration},
+    {"DeadlineExceeded", JobFailure::kDeadlineExceeded},
+};
+
+// What Events say that states do not.
+constexpr WaitingReason kEventReasons[] = {
+    {"FailedMount", JobFailure::kConfiguration},
+    {"FailedAttachVolume", JobFailure::kConfiguration},
+    {"FailedScheduling", JobFailure::kResourceExhausted},
+    {"FailedCreatePodSandBox", JobFailure::kNone},
+};
+
+template <size_t n>
+const WaitingReason* FindReason(const WaitingReason (&table)[n], std::string_view reason) {
+  for (const WaitingReason& row : table) {
+    if (row.reason == reason) return &row;
+  }
+  return nullptr;
+}
+
+std::string Clipped(std::string text, size_t limit) {
+  if (text.size() <= limit) return text;
+  text.resize(limit);
+  return text;
+}
+
+std::string Quoted(const std::string& text) {
+  return Clipped(std::string(absl::StripAsciiWhitespace(text)), kMaxQuotedBytes);
+}
+
+const Json* TrueCondition(const Json& object, std::string_view type) {
+  for (const Json& condition : ArrayField(object, {"status", "conditions"})) {
+    if (StringField(condition, {"type"}) == type && StringField(condition, {"status"}) == "True") {
+      return &condition;
+    }
+  }
+  return nullptr;
+}
+
+// What a refusal by the API server's checks means, told from its text: quota, RBAC and admission
+// share their codes.
+JobFailure FailureOfRefusal(const std::string& message) {
+  const auto says = [&](const char* text) { return absl::StrContains(message, text); };
+  if (says("exceeded quota") || says("limited to")) return JobFailure::kResourceExhausted;
+  if (says("serviceaccount") && says("not found")) return JobFailure::kConfiguration;
+  if (says("forbidden") || says("denied") || says("violates PodSecurity")) {
+    return JobFailure::kForbidden;
+  }
+  return JobFailure::kConfiguration;
+}
+
+// Containers of a pod in the order in which they run.
+std::vector<const Json*> ContainersOf(const Json& pod) {
+  std::vector<const Json*> containers;
+  for (std::string_view list : {"initContainerStatuses", "containerStatuses"}) {
+    for (const Json& status : ArrayField(pod, {"status", list})) containers.push_back(&status);
+  }
+  return containers;
+}
+
+const Json* TerminatedState(const Json& container) {
+  if (const Json* state = FindField(container, {"state", "terminated"})) return state;
+  return FindField(container, {"lastState", "terminated"});
+}
+
+bool HasRun(const Json& container) {
+  const Json* terminated = TerminatedState(container);
+  if (terminated != nullptr) return StringField(*terminated, {"reason"}) != "StartError";
+  return FindField(container, {"state", "running"}) != nullptr;
+}
+
+const Json* NewestPod(const std::vector<Json>& pods) {
+  auto newest = std::max_element(pods.begin(), pods.end(), [](const Json& a, const Json& b) {
+    return TimeField(a, {"metadata", "creationTimestamp"}) <
+           TimeField(b, {"metadata", "creationTimestamp"});
+  });
+  return newest == pods.end() ? nullptr : &*newest;
+}
+
+// The container that ended the pod: the first that failed, otherwise the last that ended.
+const Json* DecidingContainer(const Json& pod) {
+  const Json* decisive = nullptr;
+  for (const Json* container : ContainersOf(pod)) {
+    const Json* terminated = TerminatedState(*container);
+    if (terminated == nullptr) continue;
+    decisive = container;
+    if (IntField(*terminated, {"exitCode"}) != 0) break;
+  }
+  return decisive;
+}
+
+std::string ExitMeaning(int64_t exit_code) {
+  switch (exit_code) {
+    case 126:
+      return " (the command cannot be executed)";
+    case 127:
+      return " (the command was not found)";
+    case 137:
+      return " (killed: SIGKILL)";
+    case 143:
+      return " (told to stop: SIGTERM)";
+    default:
+      return "";
+  }
+}
+
+// The newest Warning among the events, for what states no longer tell.
+const Json* LastWarning(absl::Span<const Json> events) {
+  const Json* last = nullptr;
+  for (const Json& event : events) {
+    if (StringField(event, {"type"}) != "Warning") continue;
+    const std::string reason = StringField(event, {"reason"});
+    // These only repeat the Job's own condition.
+    if (reason == "BackoffLimitExceeded" || reason == "DeadlineExceeded") continue;
+    if (last == nullptr ||
+        TimeField(event, {"lastTimestamp"}) >= TimeField(*last, {"lastTimestamp"})) {
+      last = &event;
+    }
+  }
+  return last;
+}
+
+std::string WithWarning(std::string message, absl::Span<const Json> events) {
+  if (const Json* warning = LastWarning(events)) {
+    StrAppend(&message, "; last warning: ", StringField(*warning, {"reason"}), ": ",
+              Quoted(StringField(*warning, {"message"})));
+  }
+  return message;
+}
+
+void FillContainerEnd(const Json& pod, JobOutcome* outcome) {
+  const Json* container = DecidingContainer(pod);
+  if (container == nullptr) return;
+  const Json& terminated = *TerminatedState(*container);
+  outcome->exit_code = static_cast<int>(IntField(terminated, {"exitCode"}));
+  outcome->termination_message =
+      Clipped(StringField(terminated, {"message"}), kMaxTerminationMessageBytes);
+}
+
+void ExplainPodFailure(const Json& pod, JobOutcome* outcome) {
+  const std::string pod_reason = StringField(pod, {"status", "reason"});
+  const Json* disruption = TrueCondition(pod, "DisruptionTarget");
+  const Json* container = DecidingContainer(pod);
+  const Json* terminated = container != nullptr ? TerminatedState(*container) : nullptr;
+  const std::string reason = terminated != nullptr ? StringField(*terminated, {"reason"}) : "";
+
+  if (reason == "OOMKilled") {
+    outcome->failure = JobFailure::kOomKilled;
+    outcome->message = StrCat("container ", StringField(*container, {"name"}),
+                              " was killed: it used more memory than its limit");
+    return;
+  }
+  if (pod_reason == "Evicted" || disruption != nullptr) {
+    outcome->failure = JobFailure::kEvicted;
+    const std::string why = disruption != nullptr && StringField(pod, {"status", "message"}).empty()
+                                ? StringField(*disruption, {"message"})
+                                : StringField(pod, {"status", "message"});
+    outcome->message = StrCat("the pod was taken off its node: ", Quoted(why));
+    return;
+  }
+  if (pod_reason == "DeadlineExceeded") {
+    outcome->failure = JobFailure::kDeadlineExceeded;
+    outcome->message = "the pod reached its deadline";
+    return;
+  }
+  if (terminated == nullptr) {
+    outcome->failure = JobFailure::kJobFailed;
+    outcome->message = StrCat("the pod failed: ", pod_reason, " ",
+                              Quoted(StringField(pod, {"status", "message"})));
+    return;
+  }
+
+  const int64_t exit_code = IntField(*terminated, {"exitCode"});
+  const WaitingReason* known = FindReason(kTerminatedReasons, reason);
+  const bool cannot_run = exit_code == 126 || exit_code == 127;
+  // What kubectl and our own tools print when the API server refuses the action itself.
+  const bool forbidden = absl::StrContains(outcome->termination_message, "(Forbidden)");
+  outcome->failure = known != nullptr ? known->failure
+                     : cannot_run     ? JobFailure::kConfiguration
+                     : forbidden      ? JobFailure::kForbidden
+                                      : JobFailure::kJobFailed;
+  outcome->message = StrCat("container ", StringField(*container, {"name"}),
+                            " ended with exit code ", exit_code, ExitMeaning(exit_code));
+  if (!outcome->termination_message.empty()) {
+    StrAppend(&outcome->message, ": ", Quoted(outcome->termination_message));
+  }
+}
+
+void SetWaiting(std::string reason, std::string message, JobFailure failure, JobOutcome* outcome) {
+  outcome->waiting_reason = std::move(reason);
+  outcome->waiting_message = Clipped(std::move(message), kMaxOutcomeMessageBytes);
+  outcome->waiting_failure = failure;
+}
+
+void ExplainMissingPod(absl::Span<const Json> events, JobOutcome* outcome) {
+  SetWaiting("PodNotCreated", "the Job controller has made no pod yet", JobFailure::kNone, outcome);
+  const Json* warning = LastWarning(events);
+  if (warning == nullptr || StringField(*warning, {"reason"}) != "FailedCreate") return;
+  const std::string message = StringField(*warning, {"message"});
+  SetWaiting("FailedCreate", message, FailureOfRefusal(message), outcome);
+}
+
+void ExplainWaitingPod(const Json& pod, absl::Span<const Json> events, JobOutcome* outcome) {
+  for (const Json& condition : ArrayField(pod, {"status", "conditions"})) {
+    if (StringField(condition, {"type"}) == "PodScheduled" &&
+        StringField(condition, {"status"}) == "False") {
+      SetWaiting(StringField(condition, {"reason"}), StringField(condition, {"message"}),
+                 JobFailure::kResourceExhausted, outcome);
+      return;
+    }
+  }
+
+  const Json* first_waiting = nullptr;
+  for (const Json* container : ContainersOf(pod)) {
+    const Json* waiting = FindField(*container, {"state", "waiting"});
+    if (waiting == nullptr) continue;
+    if (first_waiting == nullptr) first_waiting = waiting;
+    const std::string reason = StringField(*waiting, {"reason"});
+    if (const WaitingReason* known = FindReason(kWaitingReasons, reason)) {
+      SetWaiting(reason, StringField(*waiting, {"message"}), known->failure, outcome);
+      return;
+    }
+  }
+  const std::vector<const Json*> containers = ContainersOf(pod);
+  const bool any_runs =
+      std::any_of(containers.begin(), containers.end(), [](const Json* c) { return HasRun(*c); });
+  if (first_waiting == nullptr && any_runs) return;
+
+  if (const Json* warning = LastWarning(events)) {
+    const std::string reason = StringField(*warning, {"reason"});
+    if (const WaitingReason* known = FindReason(kEventReasons, reason)) {
+      SetWaiting(reason, StringField(*warning, {"message"}), known->failure, outcome);
+      return;
+    }
+  }
+  std::string reason =
+      first_waiting != nullptr ? StringField(*first_waiting, {"reason"}) : std::string();
+  SetWaiting(reason.empty() ? "Pending" : std::move(reason),
+             first_waiting != nullptr ? StringField(*first_waiting, {"message"}) : "",
+             JobFailure::kNone, outcome);
+}
+
+void ExplainFailure(const JobObservation& observation, const Json& condition,
+                    absl::Span<const Json> events, JobOutcome* outcome) {
+  const std::string reason = StringField(condition, {"reason"});
+  const Json* pod = NewestPod(observation.pods);
+  if (reason == "DeadlineExceeded") {
+    outcome->failure = JobFailure::kDeadlineExceeded;
+    outcome->message = StrCat("the Job did not finish within its deadline of ",
+                              IntField(observation.job, {"spec", "activeDeadlineSeconds"}), " s");
+    if (outcome->pods_started == 0) outcome->message += " and its pod never ran";
+    outcome->message = WithWarning(std::move(outcome->message), events);
+    return;
+  }
+  if (pod != nullptr) {
+    ExplainPodFailure(*pod, outcome);
+    return;
+  }
+  // Pods can be gone before they are read; the Job's verdict stands without them.
+  const std::string condition_message = StringField(condition, {"message"});
+  const Json* warning = LastWarning(events);
+  outcome->failure = warning != nullptr && StringField(*warning, {"reason"}) == "FailedCreate"
+                         ? FailureOfRefusal(StringField(*warning, {"message"}))
+                         : JobFailure::kJobFailed;
+  outcome->message =
+      WithWarning(StrCat("the Job failed: ", reason, ": ", Quoted(condition_message)), events);
+}
+
+}  // namespace
+
+std::string_view JobFailureName(JobFailure failure) {
+  switch (failure) {
+    case JobFailure::kNone:
+      return "NONE";
+    case JobFailure::kDeadlineExceeded:
+      return "DEADLINE_EXCEEDED";
+    case JobFailure::kOomKilled:
+      return "OOM_KILLED";
+    case JobFailure::kForbidden:
+      return "FORBIDDEN";
+    case JobFailure::kImagePull:
+      return "IMAGE_PULL";
+    case JobFailure::kConfiguration:
+      return "CONFIGURATION";
+    case JobFailure::kResourceExhausted:
+      return "RESOURCE_EXHAUSTED";
+    case JobFailure::kEvicted:
+      return "EVICTED";
+    case JobFailure::kJobFailed:
+      return "JOB_FAILED";
+    case JobFailure::kUnknownOutcome:
+      return "OUTCOME_UNKNOWN";
+  }
+  return "NONE";
+}
+
+JobOutcome OutcomeOf(const JobObservation& observation, absl::Span<const Json> events) {
+  JobOutcome outcome;
+  if (!observation.found) {
+    outcome.gone = true;
+    outcome.failure = JobFailure::kUnknownOutcome;
+    outcome.message = "the Job is gone; nobody recorded how it ended";
+    return outcome;
+  }
+
+  const Json& job = observation.job;
+  outcome.started_at = TimeField(job, {"status", "startTime"});
+  for (const Json& pod : observation.pods) {
+    const std::vector<const Json*> containers = ContainersOf(pod);
+    outcome.pods_started +=
+        std::any_of(containers.begin(), containers.end(), [](const Json* c) { return HasRun(*c); });
+  }
+  const Json* complete = TrueCondition(job, "Complete");
+  const Json* failed = TrueCondition(job, "Failed");
+  if (complete == nullptr && failed == nullptr) {
+    if (observation.suspended) return outcome;
+    if (const Json* pod = NewestPod(observation.pods)) {
+      ExplainWaitingPod(*pod, events, &outcome);
+    } else {
+      ExplainMissingPod(events, &outcome);
+    }
+    return outcome;
+  }
+
+  outcome.finished = true;
+  outcome.succeeded = complete != nullptr;
+  const Json& condition = complete != nullptr ? *complete : *failed;
+  outcome.finished_at = TimeField(job, {"status", "completionTime"});
+  if (outcome.finished_at == absl::InfinitePast()) {
+    outcome.finished_at = TimeField(condition, {"lastTransitionTime"});
+  }
+  if (const Json* pod = NewestPod(observation.pods)) FillContainerEnd(*pod, &outcome);
+  if (!outcome.succeeded) ExplainFailure(observation, condition, events, &outcome);
+  outcome.message = Clipped(std::move(outcome.message), kMaxOutcomeMessageBytes);
+  return outcome;
+}
+
+JobFailure FailureOfCreate(const absl::Status& status) {
+  const std::optional<ApiError> error = ApiErrorOf(status);
+  if (!error.has_value()) return JobFailure::kNone;
+  switch (error->http_code) {
+    case 403: {
+      const JobFailure failure = FailureOfRefusal(error->message);
+      return failure == JobFailure::kConfiguration ? JobFailure::kForbidden : failure;
+    }
+    case 400:
+    case 413:
+    case 422:
+      return absl::StrContains(error->message, "denied") ? JobFailure::kForbidden
+                                                         : JobFailure::kConfiguration;
+    case 404:
+      return JobFailure::kConfiguration;  // the namespace does not exist
+    default:
+      return JobFailure::kNone;
+  }
+}
+
+}  // namespace capstan::kubernetes
