@@ -1,0 +1,15 @@
+# The actions that may run at all. An action that is in the catalog and not in this list is denied.
+package capstan.safety.rules.action_allowlist
+
+import rego.v1
+
+allowed := {"ScaleDeployment"}
+
+violations contains {
+	"id": "action-allowlist/not-allowed",
+	"message": sprintf("action %v is not in the list of allowed actions", [object.get(input, "action", "(none)")]),
+} if {
+	not listed
+}
+
+listed if input.action in allowed

@@ -1,0 +1,52 @@
+# How far a workload may be scaled.
+package capstan.safety.rules.scale_safety
+
+import rego.v1
+
+max_replicas := 110
+
+scaling_actions := {"ScaleDeployment"}
+
+scales if input.action in scaling_actions
+
+scales if input.parameters.replicas != null
+
+violations contains {
+	"id": "scale-safety/bad-replicas",
+	"message": "replicas must be a whole number, 0 or more",
+} if {
+	scales
+	not whole
+}
+
+violations contains {
+	"id": "scale-safety/too-many-replicas",
+	"message": sprintf("%d replicas are more than the %d allowed", [replicas, max_replicas]),
+} if {
+	whole
+	replicas := input.parameters.replicas
+	replicas > max_replicas
+}
+
+violations contains {
+	"id": "scale-safety/critical-to-zero",
+	"message": sprintf("%s is labelled critical: it must not be scaled to zero", [object.get(input.target_resource, "name", "the target")]),
+} if {
+	input.parameters.replicas == 0
+	input.target_resource.labels.critical == "true"
+}
+
+violations contains {
+	"id": "scale-safety/unknown-labels",
+	"message": "the labels of the target are not known, so it must not be scaled to zero",
+} if {
+	input.parameters.replicas == 0
+	not is_object(input.target_resource.labels)
+}
+
+# A string is never compared with a number: every string would be greater.
+whole if {
+	is_number(input.parameters.replicas)
+	input.parameters.replicas >= 0
+	floor(input.parameters.replicas) == input.parameters.replicas
+}

@@ -1,0 +1,121 @@
+#include "worker/policy/decision.h"
+
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace capstan::policy {
+namespace {
+
+using nlohmann::json;
+
+const json* Find(const json& object, const char* key) {
+  const auto found = object.find(key);
+  return found == object.end() ? nullptr : &*found;
+}
+
+bool ReadText(const json& object, const char* key, std::string& out) {
+  const json* value = Find(object, key);
+  if (value == nullptr || !value->is_string()) return false;
+  out = value->get<std::string>();
+  return !out.empty();
+}
+
+// Each reader returns what is wrong, or nothing.
+std::string ReadViolations(const json& object, std::vector<Violation>& out) {
+  const json* violations = Find(object, "violations");
+  if (violations == nullptr || !violations->is_array()) return "violations is not an array";
+  for (const json& item : *violations) {
+    Violation violation;
+    if (!item.is_object() || !ReadText(item, "id", violation.id) ||
+        !ReadText(item, "message", violation.message)) {
+      return absl::StrCat("a violation is not {id, message}: ", item.dump().substr(0, 200));
+    }
+    out.push_back(std::move(violation));
+  }
+  return "";
+}
+
+std::string ReadWarnings(const json& object, std::vector<std::string>& out) {
+  const json* warnings = Find(object, "warnings");
+  if (warnings == nullptr || !warnings->is_array()) return "warnings is not an array";
+  for (const json& item : *warnings) {
+    if (!item.is_string()) return "a warning is not a string";
+    out.push_back(item.get<std::string>());
+  }
+  return "";
+}
+
+std::string ReadObligations(const json& object, std::string& out) {
+  const json* obligations = Find(object, "obligations");
+  if (obligations == nullptr || !obligations->is_array()) return "obligations is not an array";
+  for (const json& item : *obligations) {
+    if (!item.is_object()) return "an obligation is not an object";
+  }
+  out = obligations->dump();
+  return "";
+}
+
+std::string Read(const json& object, Decision& decision) {
+  if (!object.is_object()) return "not an object";
+  const json* allow = Find(object, "allow");
+  if (allow == nullptr || !allow->is_boolean()) return "allow is not a boolean";
+  const json* approval = Find(object, "requires_approval");
+  if (approval == nullptr || !approval->is_boolean()) return "requires_approval is not a boolean";
+  decision.requires_approval = approval->get<bool>();
+  for (std::string problem :
+       {ReadViolations(object, decision.violations), ReadWarnings(object, decision.warnings),
+        ReadObligations(object, decision.obligations_json)}) {
+    if (!problem.empty()) return problem;
+  }
+  decision.allow = allow->get<bool>() && decision.violations.empty();
+  if (!decision.allow && decision.violations.empty()) return "denied without a violation";
+  return "";
+}
+
+}  // namespace
+
+std::string_view ErrorName(Decision::Error error) {
+  switch (error) {
+    case Decision::Error::kNone:
+      return "none";
+    case Decision::Error::kUnavailable:
+      return "unavailable";
+    case Decision::Error::kTimeout:
+      return "timeout";
+    case Decision::Error::kEvaluation:
+      return "evaluation";
+    case Decision::Error::kBadResult:
+      return "bad_result";
+    case Decision::Error::kBadInput:
+      return "bad_input";
+  }
+  return "unknown";
+}
+
+bool IsPolicyError(const Decision& decision) {
+  return decision.error != Decision::Error::kNone &&
+         decision.error != Decision::Error::kUnavailable;
+}
+
+void Deny(Decision& decision, Decision::Error error, std::string message) {
+  decision.allow = false;
+  decision.requires_approval = false;
+  decision.warnings.clear();
+  decision.obligations_json = "[]";
+  decision.violations = {{absl::StrCat("capstan/policy-", std::string(ErrorName(error))), message}};
+  decision.error = error;
+  decision.error_message = std::move(message);
+}
+
+void ReadDecision(std::string_view text, Decision& decision) {
+  const json parsed = json::parse(text, nullptr, false);
+  const std::string problem = parsed.is_discarded() ? "not JSON" : Read(parsed, decision);
+  if (!problem.empty()) {
+    Deny(decision, Decision::Error::kBadResult,
+         absl::StrCat("the decision of the policies is malformed: ", problem));
+  }
+}
+
+}  // namespace capstan::policy

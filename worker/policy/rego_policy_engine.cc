@@ -1,0 +1,74 @@
+#include "worker/policy/rego_policy_engine.h"
+
+#include <exception>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "worker/policy/bundle_loader.h"
+#include "worker/policy/sha256.h"
+
+namespace capstan::policy {
+namespace {
+
+using Error = Decision::Error;
+
+// False when the input has no JSON form, such as a string that is not UTF-8.
+bool WriteInput(const PolicyInput& input, Decision& decision) {
+  try {
+    decision.input_json = ToJson(input).dump();
+  } catch (const std::exception& error) {
+    Deny(decision, Error::kBadInput,
+         absl::StrCat("the policy input cannot be written as JSON: ", error.what()));
+    return false;
+  }
+  decision.input_sha256 = Sha256Hex(decision.input_json);
+  return true;
+}
+
+absl::StatusOr<std::string> EvaluateWithRetry(const RegoProgram& program,
+                                              const std::string& input) {
+  absl::StatusOr<std::string> result = program.Evaluate(kDecisionRule, input);
+  for (int tries = 1;
+       absl::IsDeadlineExceeded(result.status()) && tries < RegoPolicyEngine::kMaxTries; ++tries) {
+    result = program.Evaluate(kDecisionRule, input);
+  }
+  return result;
+}
+
+Error ErrorOf(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kDeadlineExceeded:
+      return Error::kTimeout;
+    case absl::StatusCode::kNotFound:
+      return Error::kBadResult;
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kResourceExhausted:
+      return Error::kBadInput;
+    default:
+      return Error::kEvaluation;
+  }
+}
+
+void Decide(const PolicySet& policies, Decision& decision) {
+  decision.bundle_digest = policies.digest;
+  if (policies.program == nullptr) return Deny(decision, Error::kUnavailable, policies.unavailable);
+
+  const absl::StatusOr<std::string> result =
+      EvaluateWithRetry(*policies.program, decision.input_json);
+  if (result.ok()) return ReadDecision(*result, decision);
+  Deny(decision, ErrorOf(result.status()), std::string(result.status().message()));
+}
+
+}  // namespace
+
+Decision RegoPolicyEngine::Evaluate(const PolicyInput& input) {
+  const absl::Duration start = clock_.BootTime();
+  Decision decision;
+  if (WriteInput(input, decision)) Decide(*store_.Current(), decision);
+  decision.took = clock_.BootTime() - start;
+  return decision;
+}
+
+}  // namespace capstan::policy

@@ -1,0 +1,24 @@
+// PolicyEngine on regorus, in process.
+#pragma once
+
+#include "core/clock.h"
+#include "worker/policy/policy_engine.h"
+#include "worker/policy/policy_store.h"
+
+namespace capstan::policy {
+
+class RegoPolicyEngine final : public PolicyEngine {
+ public:
+  // Tries of one evaluation: the time limit is wall clock, so a machine under load trips it too.
+  static constexpr int kMaxTries = 3;
+
+  RegoPolicyEngine(const PolicyStore& store, Clock& clock) : store_(store), clock_(clock) {}
+
+  Decision Evaluate(const PolicyInput& input) override;
+
+ private:
+  const PolicyStore& store_;
+  Clock& clock_;
+};
+
+}  // namespace capstan::policy
