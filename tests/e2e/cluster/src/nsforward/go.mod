@@ -1,0 +1,3 @@
+module example.invalid/capstan-test-nsforward
+
+go 1.24.0
