@@ -1,0 +1,121 @@
+// An action as its file in catalog/actions/ describes it. Plain data: made and checked by
+// ParseAction, owned by the Catalog, never changed afterwards; safe to read from any thread.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "absl/time/time.h"
+
+namespace capstan::catalog {
+
+// What a second run of the same action would do. Decides what policy and retries may assume.
+enum class EffectClass {
+  kRead,         // changes nothing
+  kIdempotent,   // running it twice is the same as running it once
+  kReversible,   // can be undone by an inverse action
+  kDestructive,  // cannot be undone
+};
+
+enum class ParameterType { kString, kInteger, kBoolean };
+
+// For strings: what else they must be.
+enum class ParameterFormat {
+  kNone,          // any text up to kMaxStringBytes
+  kDnsLabel,      // RFC 1123 label, at most 63 characters: namespaces
+  kDnsSubdomain,  // RFC 1123 subdomain, at most 253 characters: most object names
+};
+
+enum class Scope { kNamespaced, kCluster };
+
+// The words of the catalog files and of the API.
+std::string_view Name(EffectClass effect);
+std::string_view Name(ParameterType type);
+std::string_view Name(ParameterFormat format);  // empty for kNone
+std::string_view Name(Scope scope);
+
+// A checked value: the alternative is that of the parameter's type.
+using ParameterValue = std::variant<std::string, int64_t, bool>;
+
+struct ParameterDefinition {
+  std::string name;
+  ParameterType type = ParameterType::kString;
+  ParameterFormat format = ParameterFormat::kNone;
+  std::optional<int64_t> min;  // integers only
+  std::optional<int64_t> max;
+  bool required = false;
+  std::optional<ParameterValue> default_value;  // of the right type and within the bounds
+  std::string description;
+};
+
+// The object that the action changes. The texts may hold ${parameters.x}.
+struct TargetDefinition {
+  std::string api_version;
+  std::string kind;
+  std::string namespace_template;  // empty for cluster-scoped kinds
+  std::string name_template;
+};
+
+// One rule of the account that the action's Job runs under.
+struct RbacRule {
+  Scope scope = Scope::kNamespaced;
+  std::vector<std::string> api_groups;
+  std::vector<std::string> resources;
+  std::vector<std::string> verbs;
+};
+
+struct ContainerDefinition {
+  std::string name;
+  std::string image;              // an alias that configuration maps to a pinned image
+  std::vector<std::string> argv;  // texts may hold ${parameters.x} and ${timeout}
+};
+
+// Kubernetes quantities by resource name (cpu, memory).
+using Quantities = std::map<std::string, std::string>;
+
+// The inverse action. Its parameter texts may hold ${parameters.x} and ${captured.x}.
+struct RollbackDefinition {
+  std::string action;
+  std::map<std::string, std::string> parameters;
+};
+
+struct ActionDefinition {
+  std::string name;
+  std::string description;
+  EffectClass effect = EffectClass::kDestructive;
+  std::vector<ParameterDefinition> parameters;  // in the order to show them
+  TargetDefinition target;
+  std::vector<std::string> facts;              // of kKnownFacts
+  std::map<std::string, std::string> capture;  // name -> path in the facts
+  std::optional<RollbackDefinition> rollback;
+  std::vector<RbacRule> rbac;
+  absl::Duration default_timeout;
+  absl::Duration max_timeout;
+  std::vector<ContainerDefinition> containers;  // all but the last are init containers
+  Quantities requests;                          // of each container
+  Quantities limits;
+  std::string digest;  // SHA-256 of the file in hex: the definition's version
+
+  // Null when there is no such parameter.
+  const ParameterDefinition* FindParameter(std::string_view parameter) const;
+};
+
+// Facts that workers know how to read.
+inline constexpr const char* kKnownFacts[] = {"deployment"};
+
+inline constexpr absl::Duration kDefaultTimeout = absl::Minutes(5);
+inline constexpr absl::Duration kMaxTimeout = absl::Minutes(15);  // no definition may allow more
+inline constexpr size_t kMaxDefinitionBytes = 256 << 10;
+inline constexpr size_t kMaxParameters = 64;
+inline constexpr size_t kMaxContainers = 8;
+inline constexpr size_t kMaxArguments = 128;
+
+// The account of an action: kubernetes-executor-scale-deployment for ScaleDeployment.
+std::string ServiceAccountOf(std::string_view action_name);
+
+}  // namespace capstan::catalog

@@ -1,0 +1,110 @@
+#include "core/catalog/catalog.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "tests/core/catalog/fixtures.h"
+#include "tests/support/status_matchers.h"
+
+namespace capstan::catalog {
+namespace {
+
+using ::capstan::testing::StatusIs;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+// An empty directory that goes away with the test.
+class CatalogTest : public ::testing::Test {
+ protected:
+  CatalogTest() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "catalog_test.XXXXXX").string();
+    directory_ = mkdtemp(pattern.data());
+  }
+  ~CatalogTest() override { std::filesystem::remove_all(directory_); }
+
+  void Write(std::string_view file, std::string_view text) {
+    std::ofstream(std::filesystem::path(directory_) / file) << text;
+  }
+
+  std::string directory_;
+};
+
+TEST_F(CatalogTest, S2_11_TheShippedCatalogIsListedByName) {
+  absl::StatusOr<Catalog> catalog = Catalog::Load(CAPSTAN_SOURCE_DIR "/catalog/actions");
+
+  ASSERT_OK(catalog);
+  EXPECT_EQ(catalog->KnownNames(), "ScaleDeployment");
+  EXPECT_EQ(catalog->List().size(), 1u);
+  EXPECT_EQ(catalog->Find("ScaleDeployment")->name, "ScaleDeployment");
+}
+
+TEST_F(CatalogTest, AFileMoreIsAnActionMore) {
+  Write("a.yaml", ScaleDeploymentYaml());
+  Write("b.yaml", Edited("name: ScaleDeployment", "name: ScaleAgain"));
+  Write("notes.txt", "not read");
+
+  EXPECT_EQ(Catalog::Load(directory_)->KnownNames(), "ScaleAgain, ScaleDeployment");
+}
+
+TEST_F(CatalogTest, S2_7_AnUnknownOrEmptyActionListsTheKnownOnes) {
+  Write("a.yaml", ScaleDeploymentYaml());
+  Catalog catalog = *Catalog::Load(directory_);
+
+  EXPECT_EQ(catalog.Find("DropTables"), nullptr);
+  EXPECT_THAT(catalog.Require("DropTables").status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       "action: got \"DropTables\", want one of: ScaleDeployment"));
+  EXPECT_THAT(catalog.Require("").status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       "action: got \"\", want one of: ScaleDeployment"));
+}
+
+TEST_F(CatalogTest, RefusesANameDefinedTwice) {
+  Write("a.yaml", ScaleDeploymentYaml());
+  Write("b.yaml", ScaleDeploymentYaml());
+
+  EXPECT_THAT(
+      Catalog::Load(directory_).status(),
+      StatusIs(absl::StatusCode::kInvalidArgument, "action \"ScaleDeployment\" is defined twice"));
+}
+
+TEST_F(CatalogTest, NamesEveryBadFile) {
+  Write("a.yaml", "name: [");
+  Write("b.yaml", "nothing: here");
+  Write("c.yaml", "");
+
+  EXPECT_THAT(Catalog::Load(directory_).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("/a.yaml:"), HasSubstr("/b.yaml:"), HasSubstr("/c.yaml:"))));
+}
+
+TEST_F(CatalogTest, RefusesADirectoryWithoutActions) {
+  EXPECT_THAT(Catalog::Load(directory_).status(),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("no *.yaml")));
+  EXPECT_THAT(Catalog::Load(directory_ + "/none").status(),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("No such file")));
+}
+
+TEST_F(CatalogTest, RefusesARollbackThatCouldNotRun) {
+  Write("a.yaml", Edited("  action: ScaleDeployment", "  action: Undo"));
+  EXPECT_THAT(
+      Catalog::Load(directory_).status(),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("rollback.action: got \"Undo\"")));
+
+  Write("a.yaml", Edited("    replicas: ${captured", "    copies: ${captured"));
+  EXPECT_THAT(
+      Catalog::Load(directory_).status(),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("rollback.parameters.copies")));
+
+  Write("a.yaml", Edited("    namespace: ${parameters.namespace}\n    replicas", "    replicas"));
+  EXPECT_THAT(Catalog::Load(directory_).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("rollback.parameters.namespace: missing")));
+}
+
+}  // namespace
+}  // namespace capstan::catalog
