@@ -1,0 +1,243 @@
+#include "core/catalog/manifests.h"
+
+#include <nlohmann/json.hpp>
+#include <set>
+#include <utility>
+
+#include "core/catalog/dns_name.h"
+#include "core/catalog/yaml_writer.h"
+#include "core/kubernetes_names.h"
+#include "core/status_macros.h"
+#include "core/text.h"
+
+namespace capstan::catalog {
+namespace {
+
+using Json = nlohmann::ordered_json;  // keys in the order in which people write manifests
+
+constexpr std::string_view kRbacGroup = "rbac.authorization.k8s.io";
+constexpr std::string_view kRbacVersion = "rbac.authorization.k8s.io/v1";
+constexpr std::string_view kAdmissionVersion = "admissionregistration.k8s.io/v1";
+constexpr std::string_view kAccountPrefix = "kubernetes-executor-";
+
+absl::Status CheckNamespace(std::string_view what, std::string_view name) {
+  if (IsDnsLabel(name)) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      Cat(what, ": got \"", name, "\", want the name of a namespace"));
+}
+
+absl::Status Check(const Catalog& catalog, const ManifestOptions& options) {
+  CAPSTAN_RETURN_IF_ERROR(CheckNamespace("actions namespace", options.actions_namespace));
+  CAPSTAN_RETURN_IF_ERROR(CheckNamespace("system namespace", options.system_namespace));
+  if (options.actions_namespace == options.system_namespace) {
+    return absl::InvalidArgumentError(
+        "actions namespace: want another one than the system namespace, since whoever creates Jobs "
+        "in a namespace "
+        "may use every account of it");
+  }
+  if (!IsDnsSubdomain(options.worker_account)) {
+    return absl::InvalidArgumentError(
+        Cat("worker account: got \"", options.worker_account, "\", want the name of an account"));
+  }
+  if (options.target_namespaces.size() > kMaxTargetNamespaces) {
+    return absl::InvalidArgumentError(Cat("target namespaces: more than ", kMaxTargetNamespaces));
+  }
+  for (const std::string& name : options.target_namespaces) {
+    CAPSTAN_RETURN_IF_ERROR(CheckNamespace("target namespace", name));
+  }
+  for (const auto& [alias, image] : options.images) {
+    CAPSTAN_RETURN_IF_ERROR(ValidateRunnerImage(alias, image));
+  }
+  for (const ActionDefinition& action : catalog.List()) {
+    for (const ContainerDefinition& container : action.containers) {
+      if (options.images.count(container.image) != 0) continue;
+      return absl::InvalidArgumentError(Cat("runner image: action ", action.name,
+                                            " needs an image for \"", container.image, "\""));
+    }
+  }
+  return absl::OkStatus();
+}
+
+Json Object(std::string_view api_version, std::string_view kind, std::string_view name,
+            std::string_view name_space) {
+  Json object = {{"apiVersion", api_version}, {"kind", kind}, {"metadata", {{"name", name}}}};
+  if (!name_space.empty()) object["metadata"]["namespace"] = name_space;
+  object["metadata"]["labels"] = {{"app.kubernetes.io/part-of", "capstan"}};
+  return object;
+}
+
+Json Namespace(std::string_view name) {
+  Json object = Object("v1", "Namespace", name, "");
+  for (std::string_view mode : {"enforce", "audit", "warn"}) {
+    object["metadata"]["labels"][Cat("pod-security.kubernetes.io/", mode)] = "restricted";
+  }
+  return object;
+}
+
+// A Role in a namespace, a ClusterRole without one.
+Json Role(std::string_view name, std::string_view name_space, Json rules) {
+  Json object = Object(kRbacVersion, name_space.empty() ? "ClusterRole" : "Role", name, name_space);
+  object["rules"] = std::move(rules);
+  return object;
+}
+
+struct Account {
+  std::string name;
+  std::string name_space;
+};
+
+// Gives the account what the role says: in a namespace, or everywhere without one.
+Json Binding(std::string_view name, std::string_view name_space, std::string_view role_kind,
+             std::string_view role, const Account& account) {
+  Json object = Object(kRbacVersion, name_space.empty() ? "ClusterRoleBinding" : "RoleBinding",
+                       name, name_space);
+  object["roleRef"] = {{"apiGroup", kRbacGroup}, {"kind", role_kind}, {"name", role}};
+  object["subjects"] = Json::array(
+      {{{"kind", "ServiceAccount"}, {"name", account.name}, {"namespace", account.name_space}}});
+  return object;
+}
+
+Json Rule(const std::vector<std::string>& api_groups, const std::vector<std::string>& resources,
+          const std::vector<std::string>& verbs) {
+  return {{"apiGroups", api_groups}, {"resources", resources}, {"verbs", verbs}};
+}
+
+// Cluster-wide objects carry the actions namespace in their names, so that two installations do not
+// share any.
+std::string ClusterName(const ManifestOptions& options, std::string_view name) {
+  return Cat(options.actions_namespace, ":", name);
+}
+
+void AddWorker(const ManifestOptions& options, std::vector<Json>* objects) {
+  const Account account{options.worker_account, options.system_namespace};
+  const std::string& name = account.name;
+  objects->push_back(Object("v1", "ServiceAccount", name, account.name_space));
+  objects->push_back(Role(
+      name, options.actions_namespace,
+      Json::array({Rule({"batch"}, {"jobs"}, {"create", "get", "list", "watch", "patch", "delete"}),
+                   Rule({""}, {"pods"}, {"get", "list", "watch"}),
+                   Rule({""}, {"pods/log"}, {"get"}),
+                   Rule({""}, {"events"}, {"create", "list"})})));
+  objects->push_back(Binding(name, options.actions_namespace, "Role", name, account));
+  const std::string facts = ClusterName(options, Cat(name, "-facts"));
+  objects->push_back(
+      Role(facts, "",
+           Json::array({Rule({""}, {"namespaces"}, {"get", "list"}),
+                        Rule({"apps"}, {"deployments"}, {"get", "list"}),
+                        Rule({"autoscaling"}, {"horizontalpodautoscalers"}, {"get", "list"})})));
+  objects->push_back(Binding(facts, "", "ClusterRole", facts, account));
+}
+
+Json RulesOf(const ActionDefinition& action, Scope scope) {
+  Json rules = Json::array();
+  for (const RbacRule& rule : action.rbac) {
+    if (rule.scope == scope) rules.push_back(Rule(rule.api_groups, rule.resources, rule.verbs));
+  }
+  return rules;
+}
+
+void AddAction(const ActionDefinition& action, const ManifestOptions& options,
+               std::vector<Json>* objects) {
+  const Account account{ServiceAccountOf(action.name), options.actions_namespace};
+  objects->push_back(Object("v1", "ServiceAccount", account.name, account.name_space));
+  if (Json rules = RulesOf(action, Scope::kNamespaced); !rules.empty()) {
+    const std::string role = ClusterName(options, account.name);
+    objects->push_back(Role(role, "", std::move(rules)));
+    if (options.target_namespaces.empty()) {
+      objects->push_back(Binding(role, "", "ClusterRole", role, account));
+    }
+    for (const std::string& target : options.target_namespaces) {
+      objects->push_back(Binding(role, target, "ClusterRole", role, account));
+    }
+  }
+  if (Json rules = RulesOf(action, Scope::kCluster); !rules.empty()) {
+    const std::string role = ClusterName(options, Cat(account.name, "-cluster"));
+    objects->push_back(Role(role, "", std::move(rules)));
+    objects->push_back(Binding(role, "", "ClusterRole", role, account));
+  }
+}
+
+Json Validation(std::string_view expression, std::string_view message) {
+  return {{"expression", expression}, {"message", message}};
+}
+
+// Whoever may create Jobs in a namespace may use every account of it; this narrows that down to
+// what the catalog says. Names in it are DNS names, image references and PascalCase words: JSON
+// literals of them are CEL literals.
+void AddAdmissionPolicy(const Catalog& catalog, const ManifestOptions& options,
+                        std::vector<Json>* objects) {
+  Json accounts = Json::object();
+  Json images = Json::object();
+  for (const ActionDefinition& action : catalog.List()) {
+    accounts[action.name] = ServiceAccountOf(action.name);
+    std::set<std::string> pinned;
+    for (const ContainerDefinition& container : action.containers) {
+      pinned.insert(options.images.at(container.image));
+    }
+    images[action.name] = pinned;
+  }
+  const std::string name = Cat(options.actions_namespace, ".capstan.dev");
+  Json policy = Object(kAdmissionVersion, "ValidatingAdmissionPolicy", name, "");
+  policy["spec"] = {
+      {"failurePolicy", "Fail"},
+      {"matchConstraints",
+       {{"resourceRules", Json::array({{{"apiGroups", {"batch"}},
+                                        {"apiVersions", {"v1"}},
+                                        {"operations", {"CREATE"}},
+                                        {"resources", {"jobs"}}}})}}},
+      {"matchConditions",
+       Json::array({{{"name", "uses-an-action-account"},
+                     {"expression", Cat("has(object.spec.template.spec.serviceAccountName) && "
+                                        "object.spec.template.spec.serviceAccountName.startsWith('",
+                                        kAccountPrefix, "')")}}})},
+      {"variables",
+       Json::array({{{"name", "accounts"}, {"expression", accounts.dump()}},
+                    {{"name", "images"}, {"expression", images.dump()}},
+                    {{"name", "action"},
+                     {"expression", Cat("has(object.metadata.labels) && '", kActionLabel,
+                                        "' in object.metadata.labels ? object.metadata.labels['",
+                                        kActionLabel, "'] : ''")}}})},
+      {"validations",
+       Json::array({Validation("has(object.spec.suspend) && object.spec.suspend",
+                               "a Job with an action's account is created suspended"),
+                    Validation("variables.action in variables.accounts && "
+                               "variables.accounts[variables.action] == "
+                               "object.spec.template.spec.serviceAccountName",
+                               "the account is not that of the action named by the Job's label"),
+                    Validation("variables.action in variables.images && "
+                               "object.spec.template.spec.containers.all(c, "
+                               "c.image in variables.images[variables.action])",
+                               "a container's image is not pinned for this action"),
+                    Validation("!has(object.spec.template.spec.initContainers) || "
+                               "(variables.action in variables.images && "
+                               "object.spec.template.spec.initContainers.all(c, c.image in "
+                               "variables.images[variables.action]))",
+                               "an init container's image is not pinned for this action")})},
+  };
+  objects->push_back(std::move(policy));
+  Json binding = Object(kAdmissionVersion, "ValidatingAdmissionPolicyBinding", name, "");
+  binding["spec"] = {
+      {"policyName", name},
+      {"validationActions", {"Deny"}},
+      {"matchResources",
+       {{"namespaceSelector",
+         {{"matchLabels", {{"kubernetes.io/metadata.name", options.actions_namespace}}}}}}}};
+  objects->push_back(std::move(binding));
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> RenderManifests(const Catalog& catalog,
+                                            const ManifestOptions& options) {
+  CAPSTAN_RETURN_IF_ERROR(Check(catalog, options));
+  std::vector<Json> objects = {Namespace(options.system_namespace),
+                               Namespace(options.actions_namespace)};
+  AddWorker(options, &objects);
+  for (const ActionDefinition& action : catalog.List()) AddAction(action, options, &objects);
+  AddAdmissionPolicy(catalog, options, &objects);
+  std::string yaml;
+  for (const Json& object : objects) Append(&yaml, "---\n", ToYaml(object));
+  return yaml;
+}
+
+}  // namespace capstan::catalog
