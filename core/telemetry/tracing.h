@@ -46,10 +46,10 @@ enum class SpanKind { kInternal, kServer, kClient, kProducer, kConsumer };
 struct SpanOptions {
   SpanKind kind = SpanKind::kInternal;
   // Invalid: the span begins a new trace.
-  TraceContext parent;
-  std::vector<SpanAttribute> attributes;
+  TraceContext parent = {};
+  std::vector<SpanAttribute> attributes = {};
   // Other places this work comes from, such as the attempt before. Invalid ones are left out.
-  std::vector<TraceContext> links;
+  std::vector<TraceContext> links = {};
   // When it began, for work that is only known about afterwards (a wait in a queue). InfinitePast:
   // now.
   absl::Time start = absl::InfinitePast();
