@@ -63,16 +63,16 @@ enum class PatchType { kJson, kMerge, kStrategicMerge };
 enum class Propagation { kBackground, kForeground, kOrphan };
 
 struct DeletePreconditions {
-  std::string uid;  // never empty for Jobs: a namesake must not be hit
+  std::string uid = {};  // never empty for Jobs: a namesake must not be hit
   std::optional<std::string>
       resource_version;  // also refuse when the object has changed since that read
 };
 
 struct ListRequest {
   Resource resource;
-  std::string name_space;      // empty: all namespaces, or a cluster-scoped resource
-  std::string label_selector;  // "a=b,c=d" or empty
-  std::string field_selector;
+  std::string name_space = {};      // empty: all namespaces, or a cluster-scoped resource
+  std::string label_selector = {};  // "a=b,c=d" or empty
+  std::string field_selector = {};
   int page_size = 500;
   size_t max_items = 100'000;  // RESOURCE_EXHAUSTED when the collection is larger
 };
@@ -84,9 +84,9 @@ struct ListResult {
 
 struct WatchRequest {
   Resource resource;
-  std::string name_space;
-  std::string label_selector;
-  std::string resource_version;
+  std::string name_space = {};
+  std::string label_selector = {};
+  std::string resource_version = {};
   absl::Duration timeout = absl::Minutes(5);  // timeoutSeconds: the server ends the stream then
 };
 
@@ -98,13 +98,13 @@ struct WatchEvent {
 };
 
 struct LogRequest {
-  std::string name_space;
-  std::string pod;
-  std::string container;
+  std::string name_space = {};
+  std::string pod = {};
+  std::string container = {};
   bool follow = false;
   bool previous = false;
-  std::optional<absl::Time> since_time;
-  std::optional<int64_t> limit_bytes;
+  std::optional<absl::Time> since_time = {};
+  std::optional<int64_t> limit_bytes = {};
 };
 
 struct ClientOptions {

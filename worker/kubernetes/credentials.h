@@ -14,18 +14,18 @@ namespace capstan::kubernetes {
 // Plain data; at most one of each file/data pair is set. Files are read again on every new
 // connection (certificates) or every minute (token), so rotation needs no restart.
 struct ClusterConfig {
-  std::string
-      server;  // "https://10.0.0.1:6443" or, for a simulated cluster, "http://127.0.0.1:1234"
-  std::string ca_file;
-  std::string ca_data;  // PEM; with neither file nor data the system's trust store is used
-  std::string client_certificate_file;
-  std::string client_certificate_data;
-  std::string client_key_file;
-  std::string client_key_data;
-  std::string token;
-  std::string token_file;  // wins over token
-  std::string
-      tls_server_name;  // the name the server's certificate must carry, if not the one in `server`
+  // "https://10.0.0.1:6443" or, for a simulated cluster, "http://127.0.0.1:1234"
+  std::string server = {};
+  std::string ca_file = {};
+  std::string ca_data = {};  // PEM; with neither file nor data the system's trust store is used
+  std::string client_certificate_file = {};
+  std::string client_certificate_data = {};
+  std::string client_key_file = {};
+  std::string client_key_data = {};
+  std::string token = {};
+  std::string token_file = {};  // wins over token
+  // The name the server's certificate must carry, if not the one in `server`.
+  std::string tls_server_name = {};
   std::string default_namespace = "default";
 };
 

@@ -12,9 +12,9 @@ namespace capstan::kubernetes {
 
 // A Job in one incarnation. The same name with another uid is another Job.
 struct JobRef {
-  std::string name_space;
-  std::string name;
-  std::string uid;
+  std::string name_space = {};
+  std::string name = {};
+  std::string uid = {};
 };
 
 struct JobObservation {

@@ -15,9 +15,9 @@ inline constexpr uint64_t kLogTailBytes = 1024 * 1024;
 inline constexpr uint64_t kLogScanBytes = 256ull * 1024 * 1024;
 
 struct LogSource {
-  std::string name_space;
-  std::string pod;
-  std::string container;
+  std::string name_space = {};
+  std::string pod = {};
+  std::string container = {};
 };
 
 struct LogPiece {
