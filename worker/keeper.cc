@@ -1,0 +1,189 @@
+#include "worker/keeper.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/log.h"
+
+namespace capstan::worker {
+
+Keeper::Keeper(storage::LeaseStore& leases, Runner& runner, ThreadPool& pool, Fence& fence,
+               Clock& clock, telemetry::StoreMetrics& metrics, KeeperOptions options)
+    : leases_(leases),
+      runner_(runner),
+      pool_(pool),
+      fence_(fence),
+      clock_(clock),
+      metrics_(metrics),
+      options_(std::move(options)) {}
+
+Keeper::~Keeper() { Stop(absl::ZeroDuration()); }
+
+absl::Status Keeper::Start() {
+  const absl::Duration sent = clock_.BootTime();
+  absl::StatusOr<WorkerId> worker = leases_.Register(options_.info);
+  if (!worker.ok()) return worker.status();
+  fence_.Extend(sent);
+  {
+    absl::MutexLock lock(&mu_);
+    worker_ = *worker;
+  }
+  Log(Level::kInfo, "worker registered", {{"worker", worker->ToString()}});
+  beat_ = std::jthread([this](std::stop_token stop) { Beat(stop); });
+  others_ = std::jthread([this](std::stop_token stop) { LookAfterOthers(stop); });
+  return absl::OkStatus();
+}
+
+void Keeper::Stop(absl::Duration drain_timeout) {
+  WorkerId worker;
+  {
+    absl::MutexLock lock(&mu_);
+    if (std::exchange(stopped_, true) || worker_.IsNone()) return;
+    worker = worker_;
+  }
+  (void)leases_.SetDraining(worker);  // only tells people; the next line is what counts
+  runner_.Freeze();
+  const absl::Duration until = clock_.BootTime() + drain_timeout;
+  std::stop_source never;
+  while (runner_.Busy() > 0 && clock_.BootTime() < until) {
+    clock_.SleepFor(absl::Milliseconds(20), never.get_token());
+  }
+  {
+    absl::MutexLock lock(&mu_);
+    stopping_ = true;
+  }
+  beat_.request_stop();
+  others_.request_stop();
+  if (beat_.joinable()) beat_.join();
+  if (others_.joinable()) others_.join();
+  fence_.Close();
+  const int held = runner_.Held();
+  runner_.DropAll();
+  const absl::Status gone = leases_.Deregister(worker);
+  Log(gone.ok() ? Level::kInfo : Level::kWarning, "worker stopped",
+      {{"worker", worker.ToString()}, {"given_back", held}, {"status", gone.ToString()}});
+}
+
+void Keeper::OnFeed(const std::vector<storage::FeedRow>& rows) {
+  std::vector<ExecutionId> signalled;
+  for (const storage::FeedRow& row : rows) {
+    if (row.kind != storage::FeedKind::kSignal) continue;
+    for (const auto& [id, number] : row.reached) signalled.push_back(id);
+  }
+  if (!signalled.empty()) runner_.OnSignals(signalled);
+  absl::MutexLock lock(&mu_);
+  work_ = true;
+}
+
+absl::Status Keeper::CheckReady() const {
+  if (fence_.MayAct()) return absl::OkStatus();
+  return absl::UnavailableError("no heartbeat has arrived for most of the lease time");
+}
+
+void Keeper::Beat(std::stop_token stop) {
+  absl::Duration next_beat = clock_.BootTime() + options_.heartbeat;
+  while (!stop.stop_requested()) {
+    if (clock_.BootTime() >= next_beat) {
+      const bool stuck = pool_.LongestRunning() > options_.stuck_after;
+      if (stuck) {
+        Log(Level::kError,
+            "a step has been running for too long; heartbeats stop so that others take over",
+            {{"limit", absl::FormatDuration(options_.stuck_after)}});
+      }
+      const bool alive = !stuck && Heartbeat();
+      if (!alive && !fence_.MayAct()) runner_.DropAll();
+      next_beat = clock_.BootTime() + options_.heartbeat;
+    }
+    {
+      absl::MutexLock lock(&mu_);
+      work_ = false;
+    }
+    Claim();
+    const absl::Duration wait = std::min(options_.poll, next_beat - clock_.BootTime());
+    absl::MutexLock lock(&mu_);
+    mu_.AwaitWithTimeout(absl::Condition(this, &Keeper::Woken),
+                         std::max(wait, absl::ZeroDuration()));
+  }
+}
+
+bool Keeper::Heartbeat() {
+  WorkerId worker;
+  {
+    absl::MutexLock lock(&mu_);
+    worker = worker_;
+  }
+  const absl::Duration sent = clock_.BootTime();
+  const absl::StatusOr<std::vector<storage::LeaseRef>> held = leases_.Heartbeat(worker);
+  if (held.ok()) {
+    fence_.Extend(sent);
+    const std::vector<storage::LeaseRef> unknown = runner_.Reconcile(*held);
+    if (unknown.empty()) return true;
+    // Leases of ours of which nothing is known here: the answer to a claim was lost, or they were
+    // dropped when this worker could not be sure of them.
+    absl::StatusOr<std::vector<storage::HeldExecution>> found = leases_.Load(worker, unknown, {});
+    if (found.ok()) runner_.Hold(worker, *std::move(found));
+    return true;
+  }
+  if (!absl::IsFailedPrecondition(held.status())) return false;
+  Log(Level::kWarning, "this worker was declared dead; it begins anew under another id",
+      {{"worker", worker.ToString()}});
+  fence_.Close();
+  runner_.DropAll();
+  absl::StatusOr<WorkerId> again = leases_.Register(options_.info);
+  if (!again.ok()) return false;
+  fence_.Extend(sent);
+  absl::MutexLock lock(&mu_);
+  worker_ = *again;
+  return true;
+}
+
+void Keeper::Claim() {
+  WorkerId worker;
+  {
+    absl::MutexLock lock(&mu_);
+    worker = worker_;
+  }
+  while (fence_.MayAct()) {
+    const int slots = runner_.FreeSlots();
+    if (slots == 0) return;
+    absl::StatusOr<std::vector<storage::HeldExecution>> claimed =
+        leases_.Claim(worker, storage::Queue::kAction, slots);
+    // A lost answer is found by the next heartbeat, a dead worker too.
+    if (!claimed.ok() || claimed->empty()) return;
+    runner_.Hold(worker, *std::move(claimed));
+  }
+}
+
+void Keeper::LookAfterOthers(std::stop_token stop) {
+  while (!stop.stop_requested()) {
+    WorkerId worker;
+    {
+      absl::MutexLock lock(&mu_);
+      worker = worker_;
+    }
+    absl::Duration wait = options_.poll;
+    if (const auto woken = leases_.WakeDue(options_.wake_limit); woken.ok()) {
+      wait = std::clamp(woken->next_due, absl::Milliseconds(10), options_.poll);
+      if (woken->count > 0) {
+        absl::MutexLock lock(&mu_);
+        work_ = true;
+      }
+    }
+    if (const auto taken = leases_.ReapLostWorkers(worker, options_.lease_ttl);
+        taken.ok() && *taken > 0) {
+      metrics_.lease_takeovers.Increment(*taken);
+      Log(Level::kWarning, "leases taken over from lost workers", {{"leases", *taken}});
+      absl::MutexLock lock(&mu_);
+      work_ = true;
+    }
+    if (const auto swept = leases_.Sweep(options_.sweep_slice); swept.ok() && *swept > 0) {
+      metrics_.executions_swept.Increment(*swept);
+      Log(Level::kError,
+          "executions had neither a lease nor a reason to wait and were leased again",
+          {{"executions", *swept}});
+    }
+    clock_.SleepFor(wait, stop);
+  }
+}
+
+}  // namespace capstan::worker

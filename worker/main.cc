@@ -1,0 +1,221 @@
+// capstan-worker: leases executions, checks them against policy, launches their Jobs and follows
+// them to their end. This is where its parts are put together; nothing else constructs them.
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "capstan/config/v1/worker_config.pb.h"
+#include "core/catalog/catalog.h"
+#include "core/clock.h"
+#include "core/config/program.h"
+#include "core/config/validate.h"
+#include "core/log.h"
+#include "core/status_macros.h"
+#include "core/telemetry/http_endpoints.h"
+#include "core/telemetry/metrics.h"
+#include "core/telemetry/store_metrics.h"
+#include "core/telemetry/tracing.h"
+#include "core/telemetry/worker_metrics.h"
+#include "core/version.h"
+#include "storage/store.h"
+#include "storage/wiring/wiring.h"
+#include "worker/action_effects.h"
+#include "worker/janitor.h"
+#include "worker/keeper.h"
+#include "worker/kubernetes/client.h"
+#include "worker/kubernetes/credentials.h"
+#include "worker/kubernetes/job_watch.h"
+#include "worker/policy/policy_store.h"
+#include "worker/policy/rego_policy_engine.h"
+#include "worker/runner.h"
+#include "worker/thread_pool.h"
+
+namespace capstan::worker {
+namespace {
+
+constexpr int kExitFailed = 1;
+
+std::string HostName() {
+  char name[256] = "unknown";
+  gethostname(name, sizeof name - 1);
+  return name;
+}
+
+// A name without a slash is looked for beside this program first.
+std::string CheckProgramPath(const std::string& configured) {
+  if (configured.find('/') != std::string::npos) return configured;
+  std::error_code error;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
+  const std::filesystem::path beside = self.parent_path() / configured;
+  return std::filesystem::exists(beside, error) ? beside.string() : configured;
+}
+
+absl::StatusOr<kubernetes::ClusterConfig> ClusterOf(const config::v1::KubernetesConfig& config) {
+  if (config.in_cluster()) {
+    const char* host = std::getenv("KUBERNETES_SERVICE_HOST");
+    const char* port = std::getenv("KUBERNETES_SERVICE_PORT");
+    return kubernetes::InClusterConfig(host == nullptr ? "" : host, port == nullptr ? "" : port,
+                                       std::string(kubernetes::kServiceAccountDirectory));
+  }
+  return kubernetes::LoadKubeconfig({config.kubeconfig()}, config.context());
+}
+
+ActionOptions ActionOptionsFrom(const config::v1::WorkerConfig& config) {
+  ActionOptions options;
+  options.actions_namespace = config.kubernetes().namespace_();
+  options.installation = config.kubernetes().installation();
+  options.images = catalog::DefaultRunnerImages();
+  for (const auto& [alias, image] : config.kubernetes().runner_images())
+    options.images[alias] = image;
+  options.start_deadline = config::ToDuration(config.jobs().start_deadline());
+  return options;
+}
+
+std::vector<std::string> ActionNames(const catalog::Catalog& catalog) {
+  std::vector<std::string> names;
+  for (const catalog::ActionDefinition& action : catalog.List()) names.push_back(action.name);
+  return names;
+}
+
+// Runs until SIGTERM or SIGINT. Everything is declared in the order of who needs whom, and ends in
+// the opposite one.
+absl::Status Serve(const config::v1::WorkerConfig& config, const sigset_t& ends) {
+  SystemClock clock;
+  telemetry::MetricsRegistry registry;
+  telemetry::ExportBuildInfo(registry, kVersion);
+  CAPSTAN_ASSIGN_OR_RETURN(const catalog::Catalog catalog,
+                           catalog::Catalog::Load(config.catalog_dir() + "/actions"));
+  telemetry::WorkerMetrics worker_metrics(registry, ActionNames(catalog));
+  telemetry::StoreMetrics store_metrics(registry);
+  CAPSTAN_ASSIGN_OR_RETURN(
+      const std::unique_ptr<telemetry::Tracer> tracer,
+      telemetry::Tracer::Create({.service_name = "capstan-worker",
+                                 .service_version = kVersion,
+                                 .instance_id = HostName(),
+                                 .otlp_endpoint = config.tracing().otlp_endpoint(),
+                                 .sample_ratio = config.tracing().sample_ratio()}));
+
+  policy::PolicyStore::Options policy_options;
+  policy_options.directory = config.policy().dir();
+  policy_options.required_bundles.assign(config.policy().required_bundles().begin(),
+                                         config.policy().required_bundles().end());
+  policy_options.check_program = CheckProgramPath(config.policy().check_program());
+  policy_options.limits.timeout = config::ToDuration(config.policy().timeout());
+  CAPSTAN_ASSIGN_OR_RETURN(
+      const std::unique_ptr<policy::PolicyStore> policies,
+      policy::PolicyStore::Create(
+          policy_options, clock,
+          [&](policy::PolicyReload reload, const policy::PolicyStatus& status) {
+            worker_metrics.policy_info.Set(status.digest);
+            if (reload == policy::PolicyReload::kLoaded) {
+              Log(Level::kInfo, "policies loaded", {{"digest", status.digest}});
+              return;
+            }
+            worker_metrics.policy_reload_failures.Increment();
+            Log(Level::kError, "policies changed for the worse",
+                {{"refused", status.last_error},
+                 {"everything_denied_because", status.unavailable}});
+          }));
+  policy::RegoPolicyEngine engine(*policies, clock);
+
+  CAPSTAN_ASSIGN_OR_RETURN(const kubernetes::ClusterConfig cluster, ClusterOf(config.kubernetes()));
+  kubernetes::ClientOptions client_options;
+  client_options.queries_per_second = config.kubernetes().qps();
+  client_options.burst = static_cast<int>(config.kubernetes().burst());
+  client_options.user_agent = absl::StrCat("capstan-worker/", kVersion);
+  CAPSTAN_ASSIGN_OR_RETURN(const std::unique_ptr<kubernetes::Client> client,
+                           kubernetes::Client::Create(cluster, clock, client_options));
+  const ActionOptions actions = ActionOptionsFrom(config);
+  kubernetes::JobWatch watch(*client, clock,
+                             {.name_space = actions.actions_namespace,
+                              .installation = actions.installation,
+                              .reflector = {}});
+
+  CAPSTAN_ASSIGN_OR_RETURN(storage::StoreOptions store,
+                           storage::OptionsFrom(config.store(), "capstan-worker"));
+  const absl::Duration lease_ttl = config::ToDuration(config.lease().ttl());
+  store.lease_ttl = lease_ttl;
+  const storage::Observer observer = storage::ObserverOf(store_metrics);
+  CAPSTAN_ASSIGN_OR_RETURN(const auto committer, storage::OpenCommitter(store, observer, clock));
+  CAPSTAN_ASSIGN_OR_RETURN(const auto leases, storage::OpenLeaseStore(store, observer, clock));
+  CAPSTAN_ASSIGN_OR_RETURN(const auto reader, storage::OpenReader(store, observer, clock));
+  CAPSTAN_ASSIGN_OR_RETURN(const auto feed, storage::OpenFeedTailer(store, observer, clock));
+
+  Fence fence(clock, lease_ttl);
+  ActionEffects effects(catalog, engine, *client, clock, *tracer, worker_metrics, actions);
+  ThreadPool pool(clock, static_cast<int>(config.threads()));
+  Runner runner(*committer, *leases, effects, watch, *client, pool, fence, clock, *tracer,
+                worker_metrics,
+                {.max_executions = static_cast<int>(config.lease().max_executions()),
+                 .start_deadline = actions.start_deadline});
+  Keeper keeper(*leases, runner, pool, fence, clock, store_metrics,
+                {.info = {HostName(), kVersion},
+                 .lease_ttl = lease_ttl,
+                 .heartbeat = config::ToDuration(config.lease().heartbeat())});
+  Janitor janitor(
+      *reader, *client, clock, worker_metrics,
+      {.actions_namespace = actions.actions_namespace, .installation = actions.installation});
+
+  CAPSTAN_ASSIGN_OR_RETURN(const auto http,
+                           telemetry::HttpEndpoints::Start(
+                               config.http().address(), registry,
+                               {{"heartbeat", [&] { return keeper.CheckReady(); }},
+                                {"policy", [&] {
+                                   const policy::PolicyStatus status = policies->status();
+                                   return status.unavailable.empty()
+                                              ? absl::OkStatus()
+                                              : absl::FailedPreconditionError(status.unavailable);
+                                 }}}));
+  policies->Start();
+  watch.Start();
+  CAPSTAN_RETURN_IF_ERROR(keeper.Start());
+  feed->Start([&](const std::vector<storage::FeedRow>& rows) { keeper.OnFeed(rows); });
+  janitor.Start();
+  Log(Level::kInfo, "worker started", {{"version", kVersion}, {"http_port", http->port()}});
+
+  int signal = 0;
+  sigwait(&ends, &signal);
+  Log(Level::kInfo, "worker stops", {{"signal", signal}});
+  janitor.Stop();
+  feed->Stop();
+  keeper.Stop(config::ToDuration(config.drain_timeout()));
+  pool.Stop();
+  watch.Stop();
+  policies->Stop();
+  return absl::OkStatus();
+}
+
+int Main(int argc, char** argv) {
+  sigset_t ends;
+  sigemptyset(&ends);
+  sigaddset(&ends, SIGTERM);
+  sigaddset(&ends, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &ends, nullptr);  // before any thread: all of them inherit it
+  signal(SIGPIPE, SIG_IGN);
+
+  config::v1::WorkerConfig config;
+  const config::Program program{
+      .name = "capstan-worker",
+      .purpose = "leases executions, launches their Jobs and follows them to their end",
+      .version = kVersion,
+      .commands = {}};
+  const config::StartUp start =
+      config::Begin(program, argc, argv, config, [&] { return config::Validate(config); });
+  if (start.exit_code.has_value()) return *start.exit_code;
+  if (Level level; ParseLogLevel(config.log().level(), &level)) SetLogLevel(level);
+  const absl::Status status = Serve(config, ends);
+  if (status.ok()) return config::kExitOk;
+  Log(Level::kError, "worker could not run", {{"error", status.ToString()}});
+  return kExitFailed;
+}
+
+}  // namespace
+}  // namespace capstan::worker
+
+int main(int argc, char** argv) { return capstan::worker::Main(argc, argv); }

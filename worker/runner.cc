@@ -1,0 +1,589 @@
+#include "worker/runner.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
+#include "core/failpoint.h"
+#include "core/log.h"
+#include "core/status_macros.h"
+#include "core/telemetry/span_names.h"
+#include "worker/kubernetes/outcome.h"
+
+namespace capstan::worker {
+namespace {
+
+using machine::Effect;
+using machine::Input;
+using machine::Transition;
+using storage::CommitResult;
+
+// The field number of the payload: what a reader can tell events apart by without parsing them.
+storage::NewEvent ToStored(const v1::ExecutionEvent& event) {
+  return {static_cast<storage::EventKind>(event.payload_case()), event.SerializeAsString()};
+}
+
+std::string OutcomeLabel(const Transition& transition) {
+  if (transition.state == v1::Execution::STATE_FAILED) {
+    return absl::AsciiStrToLower(
+        std::string(machine::FailureReasonName(transition.failure_reason)));
+  }
+  return absl::AsciiStrToLower(std::string(machine::StateName(transition.state)));
+}
+
+const char* StageOf(Effect effect) {
+  switch (effect) {
+    case Effect::kNone:
+      return "none";
+    case Effect::kValidate:
+      return "validate";
+    case Effect::kCreateJob:
+      return "create";
+    case Effect::kArmJob:
+      return "arm";
+    case Effect::kWatchJob:
+      return "run";
+    case Effect::kReadBack:
+      return "verify";
+    case Effect::kRemoveJob:
+      return "remove";
+    case Effect::kCleanUp:
+      return "clean_up";
+  }
+  return "none";
+}
+
+}  // namespace
+
+Runner::Runner(storage::Committer& committer, storage::LeaseStore& leases, ActionEffects& effects,
+               kubernetes::JobWatch& watch, kubernetes::Client& client, ThreadPool& pool,
+               Fence& fence, Clock& clock, const telemetry::Tracer& tracer,
+               telemetry::WorkerMetrics& metrics, RunnerOptions options)
+    : committer_(committer),
+      leases_(leases),
+      effects_(effects),
+      watch_(watch),
+      client_(client),
+      pool_(pool),
+      fence_(fence),
+      clock_(clock),
+      tracer_(tracer),
+      metrics_(metrics),
+      options_(options) {}
+
+Runner::~Runner() { DropAll(); }
+
+// ---- what is held
+
+void Runner::Hold(const WorkerId& worker, std::vector<storage::HeldExecution> executions) {
+  std::vector<RunPtr> taken;
+  for (storage::HeldExecution& held : executions) {
+    v1::ExecutionEvent first;
+    auto run = std::make_shared<Run>();
+    if (!first.ParseFromString(held.accepted.body) ||
+        !run->action.data.ParseFromString(held.machine)) {
+      Log(Level::kError, "stored execution cannot be read; it is left alone",
+          {{"execution", held.id.ToString()}});
+      continue;
+    }
+    run->id = held.id;
+    run->lease = held.lease;
+    run->takeovers = held.takeovers;
+    run->alone = held.alone;
+    run->signals = held.signals;
+    run->create_time = held.create_time;
+    run->action.request = first.accepted();
+    run->action.correlation_id = first.correlation_id();
+    run->action.state = held.state;
+    run->action.seq = held.last_seq;
+    const telemetry::TraceContext parent =
+        telemetry::ParseTraceparent(first.accepted().traceparent(), first.accepted().tracestate());
+    const absl::Time now = clock_.Now();
+    tracer_.StartSpan(telemetry::kSpanQueueWait, {.parent = parent, .start = now - held.queue_wait})
+        .End(now);
+    run->span =
+        tracer_.StartSpan(telemetry::kSpanClaim,
+                          {.kind = telemetry::SpanKind::kConsumer,
+                           .parent = parent,
+                           .attributes = {{telemetry::kAttributeExecution, ExecutionName(held.id)},
+                                          {telemetry::kAttributeAction, first.accepted().action()},
+                                          {telemetry::kAttributeWorker, worker.ToString()}}});
+    metrics_.queue_wait.Observe(held.queue_wait);
+    taken.push_back(std::move(run));
+  }
+  {
+    absl::MutexLock lock(&mu_);
+    worker_ = worker;
+    std::erase_if(taken, [&](const RunPtr& run) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+      return !runs_.try_emplace(run->id, run).second;
+    });
+    metrics_.executions_held.Set(static_cast<double>(runs_.size()));
+  }
+  for (const RunPtr& run : taken) Post(run, {Wake::kStart});
+}
+
+int Runner::FreeSlots() const {
+  absl::MutexLock lock(&mu_);
+  return frozen_ ? 0 : std::max(0, options_.max_executions - static_cast<int>(runs_.size()));
+}
+
+void Runner::OnSignals(const std::vector<ExecutionId>& ids) {
+  for (const ExecutionId& id : ids) {
+    RunPtr run;
+    {
+      absl::MutexLock lock(&mu_);
+      const auto found = runs_.find(id);
+      if (found != runs_.end()) run = found->second;
+    }
+    if (run != nullptr) Post(run, {Wake::kSignal});
+  }
+}
+
+std::vector<storage::LeaseRef> Runner::Reconcile(const std::vector<storage::LeaseRef>& stored) {
+  std::set<storage::LeaseRef> unknown(stored.begin(), stored.end());
+  const std::set<storage::LeaseRef> all = unknown;
+  std::vector<RunPtr> lost;
+  int jobs = 0;
+  {
+    absl::MutexLock lock(&mu_);
+    for (const auto& [id, run] : runs_) {
+      if (run->subscription != 0) ++jobs;
+      unknown.erase(run->lease);
+      if (!all.contains(run->lease)) lost.push_back(run);
+    }
+  }
+  for (const RunPtr& run : lost) {
+    metrics_.leases_lost.Increment();
+    Drop(run);
+  }
+  metrics_.leases_held.Set(static_cast<double>(all.size()));
+  metrics_.jobs_in_flight.Set(jobs);
+  return {unknown.begin(), unknown.end()};
+}
+
+void Runner::DropAll() {
+  std::vector<RunPtr> all;
+  {
+    absl::MutexLock lock(&mu_);
+    for (const auto& [id, run] : runs_) all.push_back(run);
+  }
+  for (const RunPtr& run : all) Drop(run);
+}
+
+void Runner::Freeze() {
+  absl::MutexLock lock(&mu_);
+  frozen_ = true;
+}
+
+int Runner::Busy() const {
+  absl::MutexLock lock(&mu_);
+  return static_cast<int>(std::count_if(runs_.begin(), runs_.end(),
+                                        [](const auto& item) { return item.second->busy; }));
+}
+
+int Runner::Held() const {
+  absl::MutexLock lock(&mu_);
+  return static_cast<int>(runs_.size());
+}
+
+void Runner::Drop(const RunPtr& run) {
+  std::uint64_t subscription = 0;
+  {
+    absl::MutexLock lock(&mu_);
+    if (run->dropped) return;
+    run->dropped = true;
+    run->inbox.clear();
+    const auto found = runs_.find(run->id);
+    if (found != runs_.end() && found->second == run) runs_.erase(found);
+    subscription = std::exchange(run->subscription, 0);
+    metrics_.executions_held.Set(static_cast<double>(runs_.size()));
+  }
+  if (subscription != 0) watch_.Unsubscribe(subscription);
+}
+
+// ---- one thread at a time for each execution
+
+void Runner::Post(const RunPtr& run, Task task) {
+  {
+    absl::MutexLock lock(&mu_);
+    if (run->dropped || frozen_) return;
+    run->inbox.push_back(task);
+    if (run->busy) return;
+    run->busy = true;
+  }
+  pool_.Add([this, run] { Advance(run); });
+}
+
+void Runner::PostAfter(absl::Duration delay, const RunPtr& run, Task task) {
+  pool_.AddAfter(delay, [this, run, task] { Post(run, task); });
+}
+
+void Runner::Advance(const RunPtr& run) {
+  while (true) {
+    Task task;
+    {
+      absl::MutexLock lock(&mu_);
+      if (run->dropped || frozen_ || run->inbox.empty()) {
+        run->busy = false;
+        return;
+      }
+      task = run->inbox.front();
+      run->inbox.pop_front();
+    }
+    Do(run, task);
+  }
+}
+
+void Runner::Do(const RunPtr& run, const Task& task) {
+  switch (task.wake) {
+    case Wake::kStart:
+      if (run->signals > run->action.data.signals_seen()) Do(run, {Wake::kSignal});
+      Feed(run, machine::Resumed{.takeovers = run->takeovers, .alone = run->alone});
+      return;
+    case Wake::kSignal: {
+      // A lost or failed read costs nothing: the next guarded commit finds the signal.
+      if (const auto signals = ReadSignals(*run); signals.ok()) Feed(run, *signals);
+      return;
+    }
+    case Wake::kEffect: {
+      std::optional<Validation> validation;
+      if (std::optional<Input> input = Perform(run, task.effect, validation))
+        Feed(run, *std::move(input));
+      return;
+    }
+    case Wake::kStartDeadline:
+      run->start_overdue = true;
+      [[fallthrough]];
+    case Wake::kObserve:
+      if (std::optional<Input> input = LookAtJob(run)) Feed(run, *std::move(input));
+      return;
+    case Wake::kCopyLog: {
+      std::optional<kubernetes::JobObservation> seen;
+      {
+        absl::MutexLock lock(&mu_);
+        seen = run->seen;
+      }
+      if (run->action.data.step() != machine::ActionState::STEP_WATCH) return;
+      if (seen.has_value() && fence_.MayAct()) {
+        (void)run->log.Copy(client_, *seen, /*ended=*/false,
+                            [&](std::int64_t offset, std::string_view bytes) {
+                              return committer_.AppendLog(run->id, run->lease, offset, bytes);
+                            });  // tried again in a moment, and counted when the last try fails
+      }
+      PostAfter(options_.log_interval, run, {Wake::kCopyLog});
+      return;
+    }
+  }
+}
+
+// ---- machine, commit, effect, and again
+
+void Runner::Feed(const RunPtr& run, Input input) {
+  std::optional<Validation> validation;
+  if (auto* validated = std::get_if<machine::Validated>(&input))
+    validation = Validation{*validated, "", ""};
+  while (true) {
+    Transition transition = machine::Next(run->action, input, leases_.DatabaseNow());
+    if (!transition.ignored) {
+      switch (Store(run, transition, input, validation)) {
+        case Stored::kDropped:
+          return;
+        case Stored::kAskAgain:
+          continue;
+        case Stored::kYes:
+          break;
+      }
+      if (transition.park.has_value()) {
+        Drop(run);
+        return;
+      }
+      if (machine::IsTerminal(transition.state)) {
+        Finished(run, transition);
+        return;
+      }
+    }
+    if (transition.effect == Effect::kNone) return;
+    if (transition.delay > absl::ZeroDuration()) {
+      PostAfter(transition.delay, run, {Wake::kEffect, transition.effect});
+      return;
+    }
+    std::optional<Input> next = Perform(run, transition.effect, validation);
+    if (!next.has_value()) return;
+    input = *std::move(next);
+  }
+}
+
+Runner::Stored Runner::Store(const RunPtr& run, Transition& transition, Input& input,
+                             std::optional<Validation>& validation) {
+  if (!fence_.MayAct()) {
+    Drop(run);
+    return Stored::kDropped;
+  }
+  const std::string step = engine::v1::ActionState::Step_Name(transition.data.step());
+  absl::Status failpoint = HitFailpoint(absl::StrCat("runner.before_commit.", step));
+  const absl::StatusOr<CommitResult> result =
+      failpoint.ok() ? CommitAndWait(CommitOf(*run, transition, validation)) : failpoint;
+  if (result.ok()) failpoint = HitFailpoint(absl::StrCat("runner.after_commit.", step));
+  if (!result.ok() || !failpoint.ok()) {
+    if (!Reload(run)) return Stored::kDropped;
+    input = machine::Resumed{.takeovers = run->takeovers, .alone = run->alone};
+    return Stored::kAskAgain;
+  }
+  switch (*result) {
+    case CommitResult::kCommitted:
+      run->action.state = transition.state;
+      run->action.seq += static_cast<int>(transition.events.size());
+      run->action.data = transition.data;
+      if (transition.store_artifacts && validation.has_value())
+        run->rendered_job = validation->input.rendered_job;
+      return Stored::kYes;
+    case CommitResult::kFenced:
+      metrics_.writes_fenced.Increment();
+      Drop(run);
+      return Stored::kDropped;
+    case CommitResult::kSignalsMoved:
+      break;
+  }
+  const absl::StatusOr<machine::Signalled> signals = ReadSignals(*run);
+  if (!signals.ok()) {
+    if (!Reload(run)) return Stored::kDropped;
+    input = machine::Resumed{.takeovers = run->takeovers, .alone = run->alone};
+    return Stored::kAskAgain;
+  }
+  input = *signals;  // what was about to be stored is decided again after them
+  return Stored::kAskAgain;
+}
+
+storage::Commit Runner::CommitOf(const Run& run, const Transition& transition,
+                                 const std::optional<Validation>& validation) const {
+  storage::Commit commit;
+  commit.id = run.id;
+  commit.lease = run.lease;
+  commit.expected_seq = run.action.seq;
+  if (transition.guard_signals) commit.expected_signals = transition.data.signals_seen();
+  commit.state = transition.state;
+  commit.failure_reason = transition.failure_reason;
+  commit.machine = transition.data.SerializeAsString();
+  for (const v1::ExecutionEvent& event : transition.events)
+    commit.events.push_back(ToStored(event));
+  if (transition.park.has_value())
+    commit.park = storage::Park{storage::ParkReason::kRetry, *transition.park};
+  if (transition.store_decision && validation.has_value()) {
+    commit.decision =
+        storage::NewDecision{.number = transition.data.decisions(),
+                             .allow = validation->input.decision.allow(),
+                             .bundle_digest = validation->input.decision.bundle_digest(),
+                             .input_json = validation->decision_input_json,
+                             .result_json = validation->decision_result_json};
+  }
+  if (transition.store_artifacts && validation.has_value()) {
+    commit.artifacts.push_back({"job", "application/json", validation->input.rendered_job});
+    if (validation->input.rollback.has_value()) {
+      commit.artifacts.push_back(
+          {"rollback", "application/x-protobuf", validation->input.rollback->SerializeAsString()});
+    }
+  }
+  return commit;
+}
+
+absl::StatusOr<CommitResult> Runner::CommitAndWait(storage::Commit commit) {
+  struct Answer {
+    absl::Notification done;
+    absl::StatusOr<CommitResult> result = absl::UnavailableError("no answer");
+  };
+  auto answer = std::make_shared<Answer>();
+  committer_.Commit(std::move(commit), [answer](absl::StatusOr<CommitResult> result) {
+    answer->result = std::move(result);
+    answer->done.Notify();
+  });
+  answer->done.WaitForNotification();
+  return answer->result;
+}
+
+// After an answer that tells nothing: whatever the store says now is the truth.
+bool Runner::Reload(const RunPtr& run) {
+  WorkerId worker;
+  {
+    absl::MutexLock lock(&mu_);
+    worker = worker_;
+  }
+  const absl::StatusOr<std::vector<storage::HeldExecution>> read =
+      leases_.Load(worker, absl::MakeConstSpan(&run->lease, 1), absl::MakeConstSpan(&run->id, 1));
+  if (!read.ok() || read->empty() || !run->action.data.ParseFromString(read->front().machine)) {
+    Drop(
+        run);  // no longer ours, or unknown: a heartbeat lists what is ours, and it is adopted then
+    return false;
+  }
+  const storage::HeldExecution& held = read->front();
+  run->action.state = held.state;
+  run->action.seq = held.last_seq;
+  run->signals = held.signals;
+  run->rendered_job.clear();
+  return true;
+}
+
+absl::StatusOr<machine::Signalled> Runner::ReadSignals(const Run& run) {
+  CAPSTAN_ASSIGN_OR_RETURN(const std::vector<storage::Signal> signals,
+                           leases_.ReadSignals(run.id, run.action.data.signals_seen()));
+  machine::Signalled out;
+  for (const storage::Signal& signal : signals) {
+    out.cancels.push_back(
+        {.number = signal.number, .caller = signal.caller, .reason = signal.reason});
+  }
+  return out;
+}
+
+std::optional<Input> Runner::Perform(const RunPtr& run, Effect effect,
+                                     std::optional<Validation>& validation) {
+  if (!fence_.MayAct()) {
+    Drop(run);
+    return std::nullopt;
+  }
+  const absl::Duration began = clock_.BootTime();
+  const absl::Cleanup record = [&] { run->stages[StageOf(effect)] += clock_.BootTime() - began; };
+  switch (effect) {
+    case Effect::kNone:
+      return std::nullopt;
+    case Effect::kValidate:
+      validation = effects_.Validate(run->id, run->action, leases_.DatabaseNow());
+      return validation->input;
+    case Effect::kCreateJob: {
+      if (run->rendered_job.empty()) {
+        const absl::StatusOr<storage::NewArtifact> stored = leases_.ReadArtifact(run->id, "job");
+        if (!stored.ok()) {
+          return machine::JobCreateFailed{
+              .message = absl::StrCat("reading the stored Job: ", stored.status().message())};
+        }
+        run->rendered_job = stored->body;
+      }
+      return effects_.CreateJob(run->id, run->action, run->rendered_job);
+    }
+    case Effect::kArmJob:
+      return effects_.ArmJob(run->action);
+    case Effect::kWatchJob:
+      BeginWatch(run);
+      return std::nullopt;
+    case Effect::kReadBack:
+      return effects_.ReadBack(run->action);
+    case Effect::kRemoveJob: {
+      if (run->removing_since == absl::InfiniteDuration()) run->removing_since = began;
+      Input input = effects_.RemoveJob(run->id, run->action);
+      auto* removed = std::get_if<machine::Removed>(&input);
+      if (removed != nullptr && removed->kind == machine::Removed::Kind::kTransientError &&
+          clock_.BootTime() - run->removing_since > options_.give_up) {
+        removed->kind = machine::Removed::Kind::kCannotBeShown;
+      }
+      return input;
+    }
+    case Effect::kCleanUp:
+      effects_.CleanUp(run->action);
+      return std::nullopt;
+  }
+  return std::nullopt;
+}
+
+// ---- waiting for the Job
+
+void Runner::BeginWatch(const RunPtr& run) {
+  run->watching_since = clock_.BootTime();
+  run->wait_span = tracer_.StartSpan(telemetry::kSpanJobWait, {.parent = run->span.context()});
+  const std::uint64_t subscription = watch_.Subscribe(
+      JobRefOf(run->action),
+      [this, run](const kubernetes::JobObservation& seen) { OnObservation(run, seen); });
+  bool dropped = false;
+  {
+    absl::MutexLock lock(&mu_);
+    dropped = run->dropped;
+    if (!dropped) run->subscription = subscription;
+  }
+  if (dropped) {
+    watch_.Unsubscribe(subscription);
+    return;
+  }
+  PostAfter(options_.start_deadline, run, {Wake::kStartDeadline});
+  PostAfter(options_.log_interval, run, {Wake::kCopyLog});
+  const absl::Duration timeout = absl::Seconds(run->action.request.timeout().seconds());
+  PostAfter(timeout + options_.start_deadline + options_.give_up, run, {Wake::kObserve});
+}
+
+// On the watch's thread: keep the news, and wake the execution only when they may be an end.
+void Runner::OnObservation(const RunPtr& run, const kubernetes::JobObservation& seen) {
+  const bool may_be_end =
+      !seen.found || (seen.armed && seen.suspended) || kubernetes::OutcomeOf(seen).finished;
+  {
+    absl::MutexLock lock(&mu_);
+    run->seen = seen;
+  }
+  if (may_be_end) Post(run, {Wake::kObserve});
+}
+
+std::optional<Input> Runner::LookAtJob(const RunPtr& run) {
+  if (run->action.data.step() != machine::ActionState::STEP_WATCH || !fence_.MayAct())
+    return std::nullopt;
+  const absl::StatusOr<std::optional<Input>> found =
+      effects_.Observe(run->action, run->start_overdue);
+  const absl::Duration waited = clock_.BootTime() - run->watching_since;
+  const absl::Duration timeout = absl::Seconds(run->action.request.timeout().seconds());
+  std::optional<Input> input;
+  if (found.ok()) {
+    input = *found;
+  } else if (waited < timeout + options_.start_deadline + options_.give_up) {
+    PostAfter(absl::Seconds(1), run, {Wake::kObserve});
+    return std::nullopt;
+  }
+  if (!input.has_value()) {
+    if (waited < timeout + options_.start_deadline + options_.give_up) return std::nullopt;
+    input = machine::JobLost{
+        absl::StrCat("the Job's end was not seen long after its deadline",
+                     found.ok() ? "" : absl::StrCat(": ", found.status().message()))};
+  }
+  if (std::holds_alternative<machine::JobEnded>(*input)) {
+    std::optional<kubernetes::JobObservation> seen;
+    {
+      absl::MutexLock lock(&mu_);
+      seen = run->seen;
+    }
+    const auto append = [&](std::int64_t offset, std::string_view bytes) {
+      return committer_.AppendLog(run->id, run->lease, offset, bytes);
+    };
+    if (seen.has_value() && !run->log.Copy(client_, *seen, /*ended=*/true, append).ok()) {
+      metrics_.log_copy_failures.Increment();  // never changes the outcome
+    }
+  }
+  run->stages["run"] += waited;
+  metrics_.job_completion_duration.Observe(waited);
+  run->wait_span.End();
+  return input;
+}
+
+// One line a run, with the duration of every stage.
+void Runner::Finished(const RunPtr& run, const Transition& transition) {
+  const std::string outcome = OutcomeLabel(transition);
+  metrics_.executions.With({run->action.request.action(), outcome}).Increment();
+  const absl::Duration total = leases_.DatabaseNow() - run->create_time;
+  metrics_.execution_duration.With({run->action.request.action()}).Observe(total);
+  run->span.SetAttribute(telemetry::kAttributeOutcome, outcome);
+  run->span.End();
+  std::string stages;
+  for (const auto& [stage, took] : run->stages) {
+    absl::StrAppend(&stages, stages.empty() ? "" : " ", stage, "=",
+                    absl::FormatDuration(absl::Trunc(took, absl::Milliseconds(1))));
+  }
+  Log(Level::kInfo, "execution ended",
+      {{"execution", run->id.ToString()},
+       {"trace", run->action.correlation_id},
+       {"action", run->action.request.action()},
+       {"outcome", outcome},
+       {"total", absl::FormatDuration(absl::Trunc(total, absl::Milliseconds(1)))},
+       {"stages", stages}});
+  if (transition.effect == Effect::kCleanUp) {
+    std::optional<Validation> none;
+    (void)Perform(run, Effect::kCleanUp, none);
+  }
+  Drop(run);
+}
+
+}  // namespace capstan::worker

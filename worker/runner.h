@@ -1,0 +1,145 @@
+// Advances the executions this worker holds. For each: ask the machine, store its transition in one
+// fenced commit, do the effect, feed the result back. One execution is advanced by one thread at a
+// time; one that waits for its Job, a timer or a signal occupies no thread.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/synchronization/mutex.h"
+#include "core/clock.h"
+#include "core/machine/action_machine.h"
+#include "core/telemetry/tracing.h"
+#include "core/telemetry/worker_metrics.h"
+#include "storage/committer.h"
+#include "storage/lease_store.h"
+#include "worker/action_effects.h"
+#include "worker/fence.h"
+#include "worker/kubernetes/job_watch.h"
+#include "worker/log_copier.h"
+#include "worker/thread_pool.h"
+
+namespace capstan::worker {
+
+struct RunnerOptions {
+  int max_executions = 256;
+  absl::Duration start_deadline = absl::Seconds(120);
+  absl::Duration log_interval = absl::Seconds(2);
+  // How long after its own deadline a Job that cannot be observed is given up, and how long
+  // removing one may take.
+  absl::Duration give_up = absl::Minutes(10);
+};
+
+// Thread-safe. Owned by main.cc. Everything it borrows must outlive it; the pool must be stopped
+// before it is destroyed.
+class Runner {
+ public:
+  Runner(storage::Committer& committer, storage::LeaseStore& leases, ActionEffects& effects,
+         kubernetes::JobWatch& watch, kubernetes::Client& client, ThreadPool& pool, Fence& fence,
+         Clock& clock, const telemetry::Tracer& tracer, telemetry::WorkerMetrics& metrics,
+         RunnerOptions options);
+  ~Runner();
+
+  // Takes over executions that were just claimed or adopted; those already held are left alone.
+  void Hold(const WorkerId& worker, std::vector<storage::HeldExecution> executions);
+
+  // How many more executions fit.
+  int FreeSlots() const;
+
+  // Signals may have arrived for these; those not held are ignored.
+  void OnSignals(const std::vector<ExecutionId>& ids);
+
+  // Compares with the leases that the store says this worker holds: drops what is held under
+  // others, and returns the leases of which nothing is held here (to be loaded and given to Hold).
+  std::vector<storage::LeaseRef> Reconcile(const std::vector<storage::LeaseRef>& stored);
+
+  // Forgets everything without storing anything: the leases are lost, or may be.
+  void DropAll();
+
+  // From now on no new step begins; steps in progress end. For draining.
+  void Freeze();
+  // Executions with a step in progress.
+  int Busy() const;
+  int Held() const;
+
+ private:
+  enum class Wake { kStart, kSignal, kEffect, kObserve, kStartDeadline, kCopyLog };
+  struct Task {
+    Wake wake = Wake::kStart;
+    machine::Effect effect = machine::Effect::kNone;
+  };
+  // One held execution. `inbox`, `busy` and `dropped` belong to the runner's mutex; everything else
+  // to whoever advances it.
+  struct Run {
+    ExecutionId id;
+    storage::LeaseRef lease;
+    int takeovers = 0;
+    bool alone = false;
+    int signals = 0;
+    absl::Time create_time;
+    machine::Action action;
+    std::string rendered_job;
+    std::uint64_t subscription = 0;
+    std::optional<kubernetes::JobObservation> seen;  // latest from the watch
+    absl::Duration watching_since;
+    absl::Duration removing_since = absl::InfiniteDuration();
+    bool start_overdue = false;
+    LogCopier log;
+    telemetry::Span span;                          // claim until let go
+    telemetry::Span wait_span;                     // armed until finished
+    std::map<std::string, absl::Duration> stages;  // for the summary line
+    std::deque<Task> inbox;
+    bool busy = false;
+    bool dropped = false;
+  };
+  using RunPtr = std::shared_ptr<Run>;  // shared with delayed work and watch callbacks, which may
+                                        // come after a drop
+
+  void Post(const RunPtr& run, Task task);
+  void PostAfter(absl::Duration delay, const RunPtr& run, Task task);
+  void Advance(const RunPtr& run);
+  void Do(const RunPtr& run, const Task& task);
+  void Feed(const RunPtr& run, machine::Input input);
+  // Stores the transition; true when `input` was replaced and Next() has to be asked again, false
+  // when it is stored. nullopt: the execution is no longer ours.
+  enum class Stored { kYes, kAskAgain, kDropped };
+  Stored Store(const RunPtr& run, machine::Transition& transition, machine::Input& input,
+               std::optional<Validation>& validation);
+  storage::Commit CommitOf(const Run& run, const machine::Transition& transition,
+                           const std::optional<Validation>& validation) const;
+  absl::StatusOr<storage::CommitResult> CommitAndWait(storage::Commit commit);
+  bool Reload(const RunPtr& run);
+  absl::StatusOr<machine::Signalled> ReadSignals(const Run& run);
+  std::optional<machine::Input> Perform(const RunPtr& run, machine::Effect effect,
+                                        std::optional<Validation>& validation);
+  void BeginWatch(const RunPtr& run);
+  void OnObservation(const RunPtr& run, const kubernetes::JobObservation& seen);
+  std::optional<machine::Input> LookAtJob(const RunPtr& run);
+  void Finished(const RunPtr& run, const machine::Transition& transition);
+  void Drop(const RunPtr& run);
+
+  storage::Committer& committer_;
+  storage::LeaseStore& leases_;
+  ActionEffects& effects_;
+  kubernetes::JobWatch& watch_;
+  kubernetes::Client& client_;
+  ThreadPool& pool_;
+  Fence& fence_;
+  Clock& clock_;
+  const telemetry::Tracer& tracer_;
+  telemetry::WorkerMetrics& metrics_;
+  const RunnerOptions options_;
+
+  mutable absl::Mutex mu_;
+  absl::flat_hash_map<ExecutionId, RunPtr> runs_ ABSL_GUARDED_BY(mu_);
+  WorkerId worker_ ABSL_GUARDED_BY(mu_);
+  bool frozen_ ABSL_GUARDED_BY(mu_) = false;
+};
+
+}  // namespace capstan::worker
