@@ -25,11 +25,14 @@ class Message;
 
 namespace capstan::config {
 
+// Reads one environment variable; nullopt when it is not set.
+using Environment = std::function<std::optional<std::string>(const std::string& name)>;
+
 struct Sources {
   // YAML file; empty: none.
   std::string file;
-  // Reads one environment variable; nullopt when it is not set. Null: no environment.
-  std::function<std::optional<std::string>(const std::string& name)> environment;
+  // Null: no environment. A variable that is empty counts as not set.
+  Environment environment;
   // {"lease.ttl", "15s"}, from flags; later ones win.
   std::vector<std::pair<std::string, std::string>> flags;
 };
@@ -40,9 +43,9 @@ absl::Status Load(const Sources& sources, google::protobuf::Message& config);
 
 // One setting of a configuration message.
 struct Setting {
-  std::string path;      // "lease.ttl"
-  std::string variable;  // "CAPSTAN_LEASE_TTL"
-  std::string type;  // "duration", "text", "number", "whole number", "true or false", "list", "map"
+  std::string path;           // "lease.ttl"
+  std::string variable;       // "CAPSTAN_LEASE_TTL"
+  std::string type;           // for people: "a duration"
   std::string default_value;  // as in a variable; empty: none
   bool secret = false;
 };

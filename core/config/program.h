@@ -50,7 +50,7 @@ struct StartUp {
 // applied: that is the main's.
 StartUp Begin(const Program& program, int argc, const char* const* argv,
               google::protobuf::Message& config, const std::function<absl::Status()>& validate,
-              std::ostream& out, std::ostream& err);
+              const Environment& environment, std::ostream& out, std::ostream& err);
 
 // The same with the process's environment, standard output and standard error.
 StartUp Begin(const Program& program, int argc, const char* const* argv,

@@ -12,15 +12,17 @@ struct StoreMetrics {
   // Label statement: the name of a file in storage/queries. Keep the handle beside the prepared
   // statement.
   HistogramFamily statement_duration;
+  // Labels statement and code (ABORTED, UNAVAILABLE, …).
+  CounterFamily statement_errors;
   // Label combiner: submit, claim or commit. Items gathered into one transaction, and how long that
   // took.
   HistogramFamily flush_items;
   HistogramFamily flush_duration;
-  // Label sqlstate: 40001 (serialization failure) or 40P01 (deadlock). Each is followed by a new
-  // try of the flush.
+  // Label combiner. Items that wait for its next flush.
+  GaugeFamily flush_queue;
+  // Label code. Transactions sent again, after ABORTED (serialization failure 40001 or deadlock
+  // 40P01) or UNAVAILABLE (lost connection).
   CounterFamily retries;
-  Counter retries_serialization;
-  Counter retries_deadlock;
   Counter reconnects;  // connections made anew after one broke
 
   Gauge

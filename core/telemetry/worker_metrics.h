@@ -4,16 +4,22 @@
 #include <string>
 
 #include "absl/types/span.h"
+#include "capstan/v1/execution.pb.h"
 #include "core/telemetry/metrics.h"
 
 namespace capstan::telemetry {
+
+// Values of the label outcome.
+inline constexpr std::string_view kOutcomeSucceeded = "succeeded";
+inline constexpr std::string_view kOutcomeCancelled = "cancelled";
+// "policy_denied" for FAILURE_REASON_POLICY_DENIED.
+std::string OutcomeOf(v1::Execution::FailureReason reason);
 
 struct WorkerMetrics {
   // `actions`: names of the actions in the catalog; their series are made at 0.
   WorkerMetrics(MetricsRegistry& registry, absl::Span<const std::string> actions);
 
-  // Labels action, and outcome: "succeeded", "cancelled", or the failure reason in lower case
-  // ("policy_denied", …).
+  // Labels action, and outcome (above).
   CounterFamily executions;
   // Label action. From submission to the terminal event.
   HistogramFamily execution_duration;

@@ -1,0 +1,86 @@
+#include "core/telemetry/worker_metrics.h"
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/strip.h"
+#include "capstan/v1/execution.pb.h"
+
+namespace capstan::telemetry {
+namespace {
+
+std::vector<std::string> Outcomes() {
+  std::vector<std::string> outcomes = {std::string(kOutcomeSucceeded),
+                                       std::string(kOutcomeCancelled)};
+  const auto* reasons = v1::Execution::FailureReason_descriptor();
+  for (int i = 1; i < reasons->value_count(); ++i) {
+    outcomes.push_back(
+        OutcomeOf(static_cast<v1::Execution::FailureReason>(reasons->value(i)->number())));
+  }
+  return outcomes;
+}
+
+}  // namespace
+
+std::string OutcomeOf(v1::Execution::FailureReason reason) {
+  const std::string name = v1::Execution::FailureReason_Name(reason);
+  return absl::AsciiStrToLower(absl::StripPrefix(name, "FAILURE_REASON_"));
+}
+
+WorkerMetrics::WorkerMetrics(MetricsRegistry& registry, absl::Span<const std::string> actions)
+    : executions(registry.AddCounterFamily(
+          "capstan_executions_total",
+          "Executions that reached their end, by action and outcome (a failure by its reason).",
+          {"action", "outcome"})),
+      execution_duration(registry.AddHistogramFamily("capstan_execution_duration_seconds",
+                                                     "Time from submission to the end.", {"action"},
+                                                     LongSeconds())),
+      queue_wait(registry.AddHistogram("capstan_queue_wait_seconds",
+                                       "Time an execution was due before a worker claimed it.",
+                                       ShortSeconds())),
+      leases_held(registry.AddGauge("capstan_worker_leases_held", "Leases this worker holds.")),
+      executions_held(registry.AddGauge("capstan_worker_executions_held",
+                                        "Executions this worker holds by its leases.")),
+      leases_lost(registry.AddCounter(
+          "capstan_worker_leases_lost_total",
+          "Leases this worker found taken from it, or gave up because its heartbeat failed.")),
+      writes_fenced(registry.AddCounter(
+          "capstan_worker_writes_fenced_total",
+          "Commits refused because the execution no longer belonged to this worker.")),
+      policy_evaluations(registry.AddCounterFamily("capstan_policy_evaluations_total",
+                                                   "Policy evaluations; errors deny too.",
+                                                   {"decision"})),
+      policy_allowed(policy_evaluations.With({"allow"})),
+      policy_denied(policy_evaluations.With({"deny"})),
+      policy_errors(policy_evaluations.With({"error"})),
+      policy_duration(registry.AddHistogram("capstan_policy_evaluation_duration_seconds",
+                                            "Time of one policy evaluation.", ShortSeconds())),
+      policy_reload_failures(registry.AddCounter(
+          "capstan_policy_reload_failures_total",
+          "Changed policy bundles that were refused; the last good ones stay in use.")),
+      policy_info(registry.AddInfo("capstan_policy_info",
+                                   "Always 1; the digest of the policy bundles in use.", "digest")),
+      kubernetes_requests(registry.AddCounterFamily(
+          "capstan_kubernetes_requests_total",
+          "Requests to the Kubernetes API by verb and HTTP status (none: no answer).",
+          {"verb", "code"})),
+      job_create_duration(registry.AddHistogram("capstan_job_create_duration_seconds",
+                                                "Time to create a suspended Job.", ShortSeconds())),
+      job_arm_duration(registry.AddHistogram("capstan_job_arm_duration_seconds",
+                                             "Time of the patch that starts a Job.",
+                                             ShortSeconds())),
+      job_completion_duration(registry.AddHistogram("capstan_job_completion_duration_seconds",
+                                                    "Time from starting a Job to its end.",
+                                                    LongSeconds())),
+      jobs_in_flight(registry.AddGauge("capstan_jobs_in_flight",
+                                       "Jobs that this worker follows and that have not ended.")),
+      log_copy_failures(registry.AddCounter("capstan_log_copy_failures_total",
+                                            "Jobs whose log could not be copied in full.")),
+      cleanup_failures(registry.AddCounter("capstan_job_cleanup_failures_total",
+                                           "Ended Jobs that could not be deleted.")) {
+  const std::vector<std::string> outcomes = Outcomes();
+  for (const std::string& action : actions) {
+    execution_duration.With({action});
+    for (const std::string& outcome : outcomes) executions.With({action, outcome});
+  }
+}
+
+}  // namespace capstan::telemetry
