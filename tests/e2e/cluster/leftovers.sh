@@ -58,7 +58,8 @@ nothing_left() {
     failed=1
   fi
   [ "$failed" = 0 ] || exit 1
-  echo "leftovers.sh: $1: nothing left ($(sort -u "$WORK/namespaces" | wc -l) namespaces seen come and go)"
+  echo "leftovers.sh: $1: nothing left ($(sort -u "$WORK/namespaces" | wc -l) namespaces came and went)"
+  : > "$WORK/namespaces"
 }
 
 # Starts `up` as a terminal would: interruptible, in the background.

@@ -5,7 +5,7 @@
 # is made from, so a changed recipe builds anew, an unchanged one is instant, and a
 # build cut short goes on where it stopped (the Go build cache keeps what it had).
 
-readonly PACKAGES=(containerd runc containernetworking-plugins busybox-static nftables
+readonly PACKAGES=(containerd runc containernetworking-plugins busybox-static nftables iptables
   iproute2 procps util-linux openssl curl jq gcc libc6-dev)
 readonly GO_BUILD_ENV=(CGO_ENABLED=0 'GOFLAGS=-mod=readonly -trimpath -buildvcs=false' GOWORK=off)
 readonly GO_AT_LEAST=1.21 # older ones cannot fetch the toolchain that go.mod asks for
@@ -80,8 +80,9 @@ build() {
       say "build $stage/4: $part: cached"
       continue
     fi
-    rm -rf "${ARTIFACT[$part]}"
-    mkdir -p "${ARTIFACT[$part]}"
+    UNFINISHED=${ARTIFACT[$part]}
+    rm -rf "$UNFINISHED"
+    mkdir -p "$UNFINISHED"
     case $part in
       images) make_images "${ARTIFACT[images]}" "$stage/4" ;;
       kube)
@@ -89,30 +90,34 @@ build() {
         compile kube k8s.io/kubernetes/cmd/kubectl "$stage/4" ;;
       *) compile "$part" . "$stage/4" ;;
     esac
-    touch "${ARTIFACT[$part]}/complete"
+    touch "$UNFINISHED/complete"
+    UNFINISHED=''
   done
   trap - INT TERM HUP
   exec 8>&-
 }
 
-GO_PID=
+GO_PID='' UNFINISHED=''
 build_interrupted() {
-  [ -z "$GO_PID" ] || kill "$GO_PID" 2> /dev/null || true
+  if [ -n "$GO_PID" ]; then kill -- "-$GO_PID" 2> /dev/null || true; fi # go and its compilers
+  [ -z "$UNFINISHED" ] || rm -rf "$UNFINISHED"
   say "build: interrupted; run it again to go on from here"
   exit 130
 }
 
 # Compiles package $2 of module src/$1 into the cache, showing how far it is.
 compile() {
-  local part=$1 package=$2 stage=$3 out log total began=$SECONDS shown=0
+  local part=$1 package=$2 stage=$3 out log work total began=$SECONDS shown=0
   out=${ARTIFACT[$part]}/$part
   [ "$package" = . ] || out=${ARTIFACT[$part]}/$(basename "$package")
   log=${ARTIFACT[$part]}/go.log
-  local go=(env GOTOOLCHAIN=auto "${GO_BUILD_ENV[@]}" go)
+  work=${ARTIFACT[$part]}/work
+  mkdir -p "$work"
+  local go=(env GOTMPDIR="$work" GOTOOLCHAIN=auto "${GO_BUILD_ENV[@]}" go)
   say "build $stage: $(basename "$out"): fetching modules"
   total=$(cd "$HERE/src/$part" && "${go[@]}" list -deps "$package" 2> "$log" | wc -l) ||
     { tail -n 20 "$log" >&2; die "build: go list failed (whole log in $log)"; }
-  (cd "$HERE/src/$part" && exec "${go[@]}" build -v -ldflags "$(linker_flags "$part")" -o "$out" "$package") 8>&- > "$log" 2>&1 &
+  (cd "$HERE/src/$part" && exec setsid "${go[@]}" build -v -ldflags "$(linker_flags "$part")" -o "$out" "$package") 8>&- > "$log" 2>&1 &
   GO_PID=$!
   while kill -0 "$GO_PID" 2> /dev/null; do
     sleep 0.5
@@ -122,8 +127,8 @@ compile() {
     fi
   done
   wait "$GO_PID" || { tail -n 20 "$log" >&2; die "build: go build failed (whole log in $log)"; }
-  GO_PID=
-  rm "$log"
+  GO_PID=''
+  rm -r "$log" "$work"
   [ ! -t 2 ] || printf '\r\033[K' >&2
   say "build $stage: $(basename "$out"): done in $((SECONDS - began)) s, $(du -h "$out" | cut -f1)"
 }

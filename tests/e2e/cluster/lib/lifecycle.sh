@@ -18,6 +18,9 @@ up() {
   for part in kube etcd nsforward images; do
     is_built "$part" || die "up: $part is not built: run cluster.sh build"
   done
+  for part in containerd ctr runc nft ip nsenter unshare openssl curl /usr/lib/cni/ptp; do
+    command -v "$part" > /dev/null || die "up: $part is missing: run cluster.sh deps"
+  done
   lock
   if [ "$(cat "$STATE/recipe" 2> /dev/null)" = "$(recipe)" ] && status > /dev/null 2>&1; then
     say "up: cluster $NAME is up already"
@@ -184,9 +187,10 @@ down_all() {
 
 # Ends every process of the cluster and removes what they leave.
 remove_all() {
-  local pids deadline=$((SECONDS + 20))
-  # The node's first process takes all others with it, marked or not.
+  local pids spaces deadline=$((SECONDS + 20))
   pids=$(members)
+  spaces=$(process_spaces "$pids")
+  # The node's first process takes all others with it, marked or not.
   while [ -n "$pids" ]; do
     # shellcheck disable=SC2086 # one argument a pid
     kill -KILL $pids 2> /dev/null || true
@@ -194,11 +198,23 @@ remove_all() {
     sleep 0.05
     pids=$(members)
   done
+  wait_for 20 "the last processes to end" no_process_in "$spaces"
   wait_for 20 "the cgroups of cluster $NAME to empty" remove_cgroups
   [ -d "$STATE" ] || return 0
   # Its mounts went with the namespaces; rm must never run through one.
   if grep -qF " $STATE/" /proc/self/mountinfo; then die "down: still mounted under $STATE"; fi
   rm -rf --one-file-system "$STATE"
+}
+
+# Prints the process namespaces, other than the machine's, that processes $1 are in.
+process_spaces() {
+  local pid
+  for pid in $1; do readlink "/proc/$pid/ns/pid" || true; done 2> /dev/null |
+    sort -u | grep -vFx -e "$(readlink /proc/self/ns/pid)" || true
+}
+# A killed process is still there for a moment, without its mark.
+no_process_in() {
+  [ -z "$1" ] || ! { readlink /proc/[0-9]*/ns/pid 2> /dev/null || true; } | grep -qFx -e "$1"
 }
 
 # One `up` or `down` of a cluster at a time.

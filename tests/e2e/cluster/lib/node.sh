@@ -74,7 +74,7 @@ make_cgroups() {
   if [ -e /sys/fs/cgroup/cgroup.controllers ]; then # version 2 alone
     mkdir -p "/sys/fs/cgroup/$CGROUP"
     for root in /sys/fs/cgroup "/sys/fs/cgroup/$CGROUP"; do
-      for controller in $(cat "$root/cgroup.controllers"); do
+      tr ' ' '\n' < "$root/cgroup.controllers" | while read -r controller; do
         echo "+$controller" > "$root/cgroup.subtree_control" || say "up: no cgroup controller $controller"
       done
     done
