@@ -13,7 +13,7 @@ namespace capstan::kubernetes {
 //   {"found": true,
 //    "kind": "Deployment", "namespace": "shop", "name": "web",
 //    "uid": "…", "resource_version": "…", "generation": 3,
-//    "labels": {…}, "annotations_count": 2,
+//    "labels": {…},
 //    "namespace_found": true, "namespace_labels": {…}, "namespace_phase": "Active",
 //    "replicas": 3, "paused": false,
 //    "status": {"observed_generation": 3, "replicas": 3, "updated_replicas": 3, "ready_replicas":
@@ -25,9 +25,9 @@ namespace capstan::kubernetes {
 // Without the Deployment: found is false, and only kind, namespace, name and the namespace_* fields
 // are there. Without an autoscaler: "hpa": {"present": false}.
 //
-// NOT_FOUND is never returned. Any error means that the facts are not known: deny or try again, do
-// not take it for absence. PERMISSION_DENIED: our account may not read one of the three kinds; the
-// message says which.
+// Three reads, each bounded by `options`. NOT_FOUND is never returned. Any error means that the
+// facts are not known: deny or try again, do not take it for absence. PERMISSION_DENIED: our
+// account may not read one of the three kinds; the message says which.
 absl::StatusOr<Json> ReadDeploymentFacts(Client& client, std::string_view name_space,
                                          std::string_view name, const CallOptions& options = {});
 

@@ -10,7 +10,6 @@
 #include <functional>
 #include <map>
 #include <set>
-#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
@@ -83,7 +82,7 @@ class JobWatch {
   void MarkKey(const Key& key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void MarkUid(const std::string& uid) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void MarkAll() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void Deliver(std::stop_token stop) ABSL_LOCKS_EXCLUDED(mu_);
+  void Deliver() ABSL_LOCKS_EXCLUDED(mu_);
   bool NextDelivery(uint64_t id, Callback* callback, JobObservation* observation)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
@@ -108,7 +107,7 @@ class JobWatch {
   JobWatchStats stats_ ABSL_GUARDED_BY(mu_);
   std::thread::id delivery_thread_ ABSL_GUARDED_BY(mu_);
 
-  std::vector<std::jthread> threads_;  // last: they use everything above
+  std::vector<std::jthread> threads_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace capstan::kubernetes

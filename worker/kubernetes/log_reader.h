@@ -21,14 +21,18 @@ struct LogSource {
 };
 
 struct LogPiece {
-  uint64_t offset =
-      0;  // of the first byte in the container's log; larger than asked when bytes were left out
+  uint64_t offset = 0;  // of the first byte in the container's log: the one that was asked for
   std::string bytes;
   uint64_t next_offset = 0;  // ask again from here
-  bool truncated =
-      false;  // bytes between the asked offset and `offset`, or after the piece, were left out
-  bool missing = false;  // pod or container log is not there (any more): what was copied before is
-                         // all there is
+  // Something was left out: the gap below, what follows kLogScanBytes, or a log that the node has
+  // rotated away.
+  bool truncated = false;
+  // Bytes [gap_begin, gap_end) of the log are not in `bytes`, which has them on either side; equal:
+  // no gap.
+  uint64_t gap_begin = 0;
+  uint64_t gap_end = 0;
+  // The pod or its container's log is not there (any more): what was copied before is all there is.
+  bool missing = false;
 };
 
 // The next piece of the log from byte `offset` on. The API has no offsets: the log is read from its

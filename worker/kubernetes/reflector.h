@@ -60,6 +60,7 @@ class Reflector {
   std::string resource_version_;  // empty: list next
   absl::Duration listed_at_;      // boot time
   absl::Duration backoff_;
+  bool history_lost_ = false;  // the last 410 has not been followed by anything good yet
 };
 
 }  // namespace capstan::kubernetes
