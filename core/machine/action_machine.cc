@@ -283,6 +283,8 @@ Transition StoreIntent(Builder builder, const Validated& validated) {
 Transition On(const Action& action, const Validated& validated, absl::Time now) {
   const ActionState::Step step = action.data.step();
   if (step < ActionState::STEP_VALIDATE || step > ActionState::STEP_ARM) return Ignore();
+  if (action.state == Execution::STATE_PENDING)
+    return Ignore();  // an answer to an attempt that was given up
   switch (validated.result) {
     case Validated::Result::kUnknownAction:
       return Fail(action, Execution::FAILURE_REASON_UNKNOWN_ACTION, validated.message);
@@ -326,8 +328,14 @@ Transition On(const Action& action, const Validated& validated, absl::Time now) 
   }
 }
 
+// An answer to a create of an attempt that was given up finds the action PENDING.
+bool Creating(const Action& action) {
+  return action.state == Execution::STATE_VALIDATING &&
+         action.data.step() == ActionState::STEP_CREATE;
+}
+
 Transition On(const Action& action, const JobCreated& created, absl::Time now) {
-  if (action.data.step() != ActionState::STEP_CREATE) return Ignore();
+  if (!Creating(action)) return Ignore();
   Builder builder(action);
   builder.data().set_job_uid(created.uid);
   v1::JobCreated& event = *builder.Event().mutable_job_created();
@@ -340,7 +348,7 @@ Transition On(const Action& action, const JobCreated& created, absl::Time now) {
 }
 
 Transition On(const Action& action, const JobCreateFailed& failed, absl::Time now) {
-  if (action.data.step() != ActionState::STEP_CREATE) return Ignore();
+  if (!Creating(action)) return Ignore();
   switch (failed.kind) {
     case JobCreateFailed::Kind::kTransient:
       return Retry(action, failed.message, now);

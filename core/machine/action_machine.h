@@ -55,27 +55,27 @@ struct Validated {
     kTransientError,     // facts could not be read
   };
   Result result = Result::kTransientError;
-  std::string message;  // for every result but kDecided
+  std::string message = {};  // for every result but kDecided
   v1::PolicyDecision decision;
   bool target_found = false;
   v1::Target target;                         // with uid when found
   google::protobuf::Struct before;           // captured facts
   std::optional<v1::RollbackPlan> rollback;  // when there is an inverse
-  std::string rendered_job;                  // when allowed
+  std::string rendered_job = {};             // when allowed
   std::string job_namespace, job_name, job_spec_hash;
-  std::string plan_digest;
+  std::string plan_digest = {};
 };
 
 // Result of Effect::kCreateJob.
 struct JobCreated {
-  std::string uid;
+  std::string uid = {};
   bool adopted = false;
 };
 struct JobCreateFailed {
   enum class Kind { kTransient, kCollision, kRefused };
   Kind kind = Kind::kTransient;
   Execution::FailureReason reason = Execution::FAILURE_REASON_UNSPECIFIED;  // for kRefused
-  std::string message;
+  std::string message = {};
 };
 
 // Result of Effect::kArmJob.
@@ -89,7 +89,7 @@ struct ArmResult {
     kRefused,            // for good: forbidden or invalid
   };
   Kind kind = Kind::kTransientError;
-  std::string message;
+  std::string message = {};
 };
 
 // Result of Effect::kWatchJob: only ends.
@@ -97,16 +97,17 @@ struct JobEnded {
   bool succeeded = false;
   Execution::FailureReason reason = Execution::FAILURE_REASON_UNSPECIFIED;
   int exit_code = -1;
-  std::string message;
-  std::optional<absl::Time> started, ended;  // cluster's clock
+  std::string message = {};
+  std::optional<absl::Time> started = {};
+  std::optional<absl::Time> ended = {};  // cluster's clock
 };
-struct JobGone {};       // deleted by somebody else
-struct JobSuspended {};  // suspended by somebody else after it was armed
-struct JobDidNotStart {  // past the start deadline
-  std::string message;   // with the waiting reason
+struct JobGone {};           // deleted by somebody else
+struct JobSuspended {};      // suspended by somebody else after it was armed
+struct JobDidNotStart {      // past the start deadline
+  std::string message = {};  // with the waiting reason
 };
 struct JobLost {  // could not be observed until long after its deadline
-  std::string message;
+  std::string message = {};
 };
 
 // Result of Effect::kReadBack.
@@ -123,7 +124,7 @@ struct Removed {
     kTransientError,  // try again
   };
   Kind kind = Kind::kTransientError;
-  std::string message;
+  std::string message = {};
 };
 // (A Job found finished by kRemoveJob is reported as JobEnded.)
 
