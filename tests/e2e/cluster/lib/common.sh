@@ -50,13 +50,24 @@ need_root() {
   exit "$EXIT_NEEDS_ROOT"
 }
 
-# Waits until a command succeeds: wait_for SECONDS WHAT COMMAND...
+# Waits until a command succeeds, not longer than all started parts are alive:
+# wait_for SECONDS WHAT COMMAND...
 wait_for() {
-  local deadline=$((SECONDS + $1)) what=$2
+  local deadline=$((SECONDS + $1)) what=$2 ended
   shift 2
   until "$@" > /dev/null 2>&1; do
+    ended=$(ended_parts)
+    [ -z "$ended" ] || die "$ended ended while waiting for $what"
     [ "$SECONDS" -lt "$deadline" ] || die "timed out waiting for $what"
     sleep 0.1
+  done
+}
+
+# Prints the parts that this shell has started and that are no more.
+ended_parts() {
+  local file
+  for file in "$STATE"/pids/[a-z]*; do
+    [ ! -e "$file" ] || kill -0 "$(cat "$file")" 2> /dev/null || basename "$file"
   done
 }
 

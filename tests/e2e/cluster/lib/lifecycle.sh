@@ -190,6 +190,7 @@ remove_all() {
   local pids spaces deadline=$((SECONDS + 20))
   pids=$(members)
   spaces=$(process_spaces "$pids")
+  rm -rf "$STATE/pids" # nobody expects them to live any more
   # The node's first process takes all others with it, marked or not.
   while [ -n "$pids" ]; do
     # shellcheck disable=SC2086 # one argument a pid
