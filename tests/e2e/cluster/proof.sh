@@ -22,7 +22,8 @@ audited() {
 }
 arm() {
   k patch job scale-web --type=json -p \
-    "[{\"op\": \"test\", \"path\": \"/metadata/uid\", \"value\": \"$1\"}, {\"op\": \"replace\", \"path\": \"/spec/suspend\", \"value\": false}]"
+    "[{\"op\": \"test\", \"path\": \"/metadata/uid\", \"value\": \"$1\"},
+      {\"op\": \"replace\", \"path\": \"/spec/suspend\", \"value\": false}]"
 }
 
 "$CAPSTAN_E2E_KUBECTL" delete namespace proof --ignore-not-found --wait > /dev/null

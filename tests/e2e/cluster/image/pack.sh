@@ -44,7 +44,8 @@ manifest=$(blob "$work/manifest" manifest.v1+json)
 
 entries=()
 for name in $names; do
-  entries+=("{$manifest, \"platform\": {\"architecture\": \"$platform\", \"os\": \"linux\"}, \"annotations\": {\"io.containerd.image.name\": \"$name\", \"org.opencontainers.image.ref.name\": \"${name##*:}\"}}")
+  entries+=("{$manifest, \"platform\": {\"architecture\": \"$platform\", \"os\": \"linux\"},
+    \"annotations\": {\"io.containerd.image.name\": \"$name\", \"org.opencontainers.image.ref.name\": \"${name##*:}\"}}")
 done
 printf '{"schemaVersion": 2, "manifests": [%s]}\n' "$(IFS=,; echo "${entries[*]}")" > "$work/image/index.json"
 echo '{"imageLayoutVersion": "1.0.0"}' > "$work/image/oci-layout"

@@ -39,20 +39,20 @@ deps() {
   for package in "${PACKAGES[@]}"; do
     dpkg-query -W -f '${Status}' "$package" 2> /dev/null | grep -q 'ok installed' || missing+=("$package")
   done
-  has_go || missing+=(golang-go)
-  [ "${#missing[@]}" -gt 0 ] || { say "deps: everything is installed"; return; }
+  if [ "${#missing[@]}" = 0 ] && has_go; then say "deps: everything is installed"; return; fi
   if [ "$(id -u)" != 0 ]; then
-    say "deps: missing: ${missing[*]}"
-    say "deps: as root: apt-get install --no-install-recommends ${missing[*]}"
-    has_go || say "deps: golang-go must be $GO_AT_LEAST or newer (Debian 12: from bookworm-backports)"
+    [ "${#missing[@]}" = 0 ] || say "deps: as root: apt-get install --no-install-recommends ${missing[*]}"
+    has_go || say "deps: Go $GO_AT_LEAST or newer is missing; Debian 12 has it as golang-go in bookworm-backports"
     exit 1
   fi
-  local release=()
-  if ! has_go && apt-cache policy | grep -q bookworm-backports; then release=(-t bookworm-backports); fi
-  DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 update -q
-  DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install -yq \
-    --no-install-recommends "${release[@]}" "${missing[@]}"
-  has_go || die "deps: Go $GO_AT_LEAST or newer is needed; on Debian 12 enable bookworm-backports, then run deps again"
+  install_packages "${missing[@]}"
+  has_go || install_packages -t bookworm-backports golang-go ||
+    die "deps: Go $GO_AT_LEAST or newer is missing: enable bookworm-backports and run deps again, or install it"
+}
+
+install_packages() {
+  local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=600)
+  "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "$@"
 }
 
 # True when a usable Go is on PATH or in its usual place.
@@ -117,13 +117,17 @@ compile() {
   say "build $stage: $(basename "$out"): fetching modules"
   total=$(cd "$HERE/src/$part" && "${go[@]}" list -deps "$package" 2> "$log" | wc -l) ||
     { tail -n 20 "$log" >&2; die "build: go list failed (whole log in $log)"; }
-  (cd "$HERE/src/$part" && exec setsid "${go[@]}" build -v -ldflags "$(linker_flags "$part")" -o "$out" "$package") 8>&- > "$log" 2>&1 &
+  (
+    cd "$HERE/src/$part" || exit
+    exec setsid "${go[@]}" build -v -ldflags "$(linker_flags "$part")" -o "$out" "$package"
+  ) 8>&- > "$log" 2>&1 &
   GO_PID=$!
   while kill -0 "$GO_PID" 2> /dev/null; do
     sleep 0.5
     if [ $((SECONDS - shown)) -ge "$([ -t 2 ] && echo 1 || echo 15)" ]; then
       shown=$SECONDS
-      progress "build $stage: $(basename "$out"): $(grep -vc downloading "$log" || true) of at most $total packages, $((SECONDS - began)) s"
+      progress "build $stage: $(basename "$out"):" \
+        "$(grep -vc downloading "$log" || true) of at most $total packages, $((SECONDS - began)) s"
     fi
   done
   wait "$GO_PID" || { tail -n 20 "$log" >&2; die "build: go build failed (whole log in $log)"; }

@@ -13,7 +13,8 @@ make_credentials() {
   openssl genrsa -out "$dir/accounts.key" 2048 2> /dev/null
   openssl rsa -in "$dir/accounts.key" -pubout -out "$dir/accounts.pub" 2> /dev/null
   certificate apiserver /CN=kube-apiserver serverAuth "$api_names"
-  certificate kubelet-serving "/O=system:nodes/CN=system:node:$NODE_NAME" serverAuth "DNS:$NODE_NAME,IP:$NODE_IP,IP:127.0.0.1"
+  certificate kubelet-serving "/O=system:nodes/CN=system:node:$NODE_NAME" serverAuth \
+    "DNS:$NODE_NAME,IP:$NODE_IP,IP:127.0.0.1"
   certificate apiserver-to-kubelet /O=system:masters/CN=apiserver-to-kubelet clientAuth
   certificate admin /O=system:masters/CN=admin clientAuth
   certificate kube-controller-manager /CN=system:kube-controller-manager clientAuth
@@ -42,8 +43,14 @@ kubeconfig() {
     cat > "$STATE/$1.kubeconfig" << YAML
 apiVersion: v1
 kind: Config
-clusters: [{name: e2e, cluster: {server: "https://127.0.0.1:$(api_port)", certificate-authority-data: $(base64 -w0 < "$pki/ca.crt")}}]
-users: [{name: $1, user: {client-certificate-data: $(base64 -w0 < "$pki/$1.crt"), client-key-data: $(base64 -w0 < "$pki/$1.key")}}]
+clusters:
+- name: e2e
+  cluster: {server: "$(api_url)", certificate-authority-data: $(base64 -w0 < "$pki/ca.crt")}
+users:
+- name: $1
+  user:
+    client-certificate-data: $(base64 -w0 < "$pki/$1.crt")
+    client-key-data: $(base64 -w0 < "$pki/$1.key")
 contexts: [{name: e2e, context: {cluster: e2e, user: $1}}]
 current-context: e2e
 YAML

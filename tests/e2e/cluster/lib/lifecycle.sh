@@ -46,7 +46,9 @@ up() {
 }
 
 # What a running cluster was made from; another recipe needs another cluster.
-recipe() { { echo "${ARTIFACT[@]}"; cat "$HERE"/config/* "$HERE"/lib/*; } | sha256sum; }
+recipe() {
+  { echo "${ARTIFACT[@]}"; cat "$HERE"/config/* "$HERE"/lib/*; } | sha256sum
+}
 
 # After a failed or interrupted `up`: leaves nothing but the logs of a failure.
 abandon_up() {
@@ -117,7 +119,8 @@ start_parts() {
     --bind-address 127.0.0.1 --profiling=false
   start kube-proxy "$kube" kube-proxy --config "$state/config/kube-proxy.yaml"
   wait_for 90 "the node to be Ready" node_ready
-  wait_for 30 "the apiserver's service address" in_node curl -sf --max-time 1 --cacert "$state/pki/ca.crt" "https://$SERVICE_API/readyz"
+  wait_for 30 "the apiserver's service address" \
+    in_node curl -sf --max-time 1 --cacert "$state/pki/ca.crt" "https://$SERVICE_API/readyz"
   wait_for 30 "the default account" kubectl -n default get serviceaccount default
 }
 
@@ -139,7 +142,12 @@ status() {
       broken=1
     fi
   done
-  if [ "$broken" = 0 ] && node_ready; then echo "$NODE_NAME: Ready"; else echo "$NODE_NAME: not Ready"; broken=1; fi
+  if [ "$broken" = 0 ] && node_ready; then
+    echo "$NODE_NAME: Ready"
+  else
+    echo "$NODE_NAME: not Ready"
+    broken=1
+  fi
   return "$broken"
 }
 

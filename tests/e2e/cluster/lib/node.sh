@@ -107,13 +107,16 @@ remove_cgroups() {
 
 node_pid() { cat "$STATE/init" 2> /dev/null; }
 
-in_node() { nsenter -t "$(node_pid)" -m -n -p -i -u -- "$@"; }
+# With its root as well, so that it works from within a chroot.
+readonly ENTER=(--mount --net --pid --ipc --uts --root)
+
+in_node() { nsenter -t "$(node_pid)" "${ENTER[@]}" -- "$@"; }
 
 # Starts a part of the cluster in the node: start PART COMMAND...
 start() {
   local part=$1
   shift
-  setsid env "$MARK" nsenter -t "$(node_pid)" -m -n -p -i -u -- "$@" \
+  setsid env "$MARK" nsenter -t "$(node_pid)" "${ENTER[@]}" -- "$@" \
     >> "$STATE/log/$part.log" 2>&1 < /dev/null 9>&- &
   echo $! > "$STATE/pids/$part"
   disown
