@@ -86,16 +86,17 @@ int Wait(pid_t child) {
 
 absl::Status ToStatus(int status, const std::string& output) {
   if (WIFSIGNALED(status)) {
-    return absl::InvalidArgumentError(absl::StrCat("the policies crashed the engine (signal ",
-                                                   WTERMSIG(status),
-                                                   "): a rule that recurses does this"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the policies crashed the engine (signal ", WTERMSIG(status),
+                     "): rules that nest or recurse too deep do this"));
   }
   const std::string text(absl::StripAsciiWhitespace(output));
   switch (WEXITSTATUS(status)) {
     case kCheckGood:
       return absl::OkStatus();
     case kCheckBad:
-      return absl::InvalidArgumentError(text);
+      return absl::InvalidArgumentError(text.empty() ? "the policy check failed without a word"
+                                                     : text);
     case kCheckOtherFiles:
       return absl::AbortedError("the policies changed while they were checked");
     default:

@@ -17,8 +17,9 @@ inline constexpr int kCheckBad = 1;
 inline constexpr int kCheckUsage = 2;
 inline constexpr int kCheckOtherFiles = 3;
 
-inline constexpr std::uint64_t kCheckMemoryBytes = std::uint64_t{2}
-                                                   << 30;  // Address space of the child.
+// Limits of the child. Evaluations in the worker need at least twice this stack.
+inline constexpr std::uint64_t kCheckMemoryBytes = std::uint64_t{2} << 30;
+inline constexpr std::uint64_t kCheckStackBytes = std::uint64_t{1} << 20;
 
 struct BundleCheck {
   std::string program;  // Path of capstan-policy-check.

@@ -25,10 +25,14 @@ int Problem(const std::string& problem) {
   return kCheckBad;
 }
 
-// A policy may not take the machine with it. Sanitizers reserve address space far beyond any limit.
+// A policy may not take the machine with it. The stack is much smaller than that of a worker's
+// thread, so that what gets near its end is refused here. Sanitizers reserve address space far
+// beyond any limit.
 void LimitResources() {
   const rlimit no_core{0, 0};
   setrlimit(RLIMIT_CORE, &no_core);
+  const rlimit stack{kCheckStackBytes, kCheckStackBytes};
+  setrlimit(RLIMIT_STACK, &stack);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
   const rlimit memory{kCheckMemoryBytes, kCheckMemoryBytes};
   setrlimit(RLIMIT_AS, &memory);

@@ -10,6 +10,17 @@ type Path = Vec<String>;
 /// Longest chain of rules and functions that use each other.
 const MAX_CALL_DEPTH: usize = 32;
 
+/// Deepest expression: the interpreter, the analyser and the destructor all recurse. The parser bounds parentheses and
+/// comprehensions by itself, but not a chain of operators.
+const MAX_EXPRESSION_DEPTH: usize = 64;
+
+/// Most digits of a width or precision in a format of sprintf.
+const MAX_WIDTH_DIGITS: usize = 3;
+
+/// Builtins whose result can be far larger than their arguments, with the argument that must be written out. What the
+/// interpreter cannot allocate ends the process.
+const LITERAL_ARGUMENT: &[(&str, usize)] = &[("sprintf", 0), ("replace", 2), ("regex.replace", 2)];
+
 /// Builtins that a policy may not call, and why.
 const REFUSED: &[(&str, &str)] = &[
     ("http.send", "reaches outside the engine"),
@@ -25,6 +36,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("numbers.range_step", "allocates as much as its arguments say"),
     ("net.cidr_expand", "allocates as much as its arguments say"),
     ("bits.lsh", "allocates as much as its arguments say"),
+    ("strings.replace_n", "can make a result far larger than its arguments"),
 ];
 
 /// Tests may use `with`; they never take part in a decision.
@@ -48,16 +60,24 @@ pub fn rule_names(module: &Module) -> BTreeSet<String> {
 
 /// Fails on the first thing that makes this set of modules unsafe to evaluate; the message names file and line.
 pub fn check(modules: &[Ref<Module>]) -> Result<(), String> {
+    let mut names: BTreeMap<Path, HashSet<String>> = BTreeMap::new();
+    for module in modules {
+        names.entry(data_path(package(module))).or_default().extend(rule_names(module));
+    }
     let mut graph: BTreeMap<Path, Uses> = BTreeMap::new();
     for module in modules {
         let package = data_path(package(module));
         for rule in &module.policy {
             let mut uses = Uses::default();
             uses.rule(rule);
+            if let Some(problem) = uses.problem {
+                return Err(problem);
+            }
             if let (false, Some(span)) = (is_test(module), &uses.with) {
                 return Err(at(span, "`with` is for tests only"));
             }
             uses.resolve_names(module, &package);
+            uses.check_names(module, &names[&package])?;
             let node = [package.clone(), rule_path(rule)].concat();
             graph.entry(node).or_default().merge(uses);
         }
@@ -74,9 +94,17 @@ pub fn check(modules: &[Ref<Module>]) -> Result<(), String> {
 #[derive(Default)]
 struct Uses {
     calls: Vec<Call>,
-    references: Vec<Path>,
+    references: Vec<(Path, Span)>,
+    /// Declared: by `:=`, `some`, `every`, as an argument. They hide rules of the same name.
     locals: HashSet<String>,
+    /// May be bound: by `=` or as an index.
+    bound: HashSet<String>,
+    /// What the references stand for.
+    uses: Vec<Path>,
     with: Option<Span>,
+    depth: usize,
+    /// The first thing that is refused.
+    problem: Option<String>,
 }
 
 struct Call {
@@ -89,13 +117,13 @@ struct Call {
 impl Uses {
     fn merge(&mut self, other: Uses) {
         self.calls.extend(other.calls);
-        self.references.extend(other.references);
+        self.uses.extend(other.uses);
     }
 
     fn rule(&mut self, rule: &Rule) {
         match rule {
             Rule::Default { args, value, .. } => {
-                args.iter().for_each(|a| self.declare(a));
+                args.iter().for_each(|a| declare(a, &mut self.locals));
                 self.expr(value);
             }
             Rule::Spec { head, bodies, .. } => {
@@ -109,7 +137,7 @@ impl Uses {
                         key.iter().for_each(|k| self.expr(k));
                     }
                     RuleHead::Func { args, assign, .. } => {
-                        args.iter().for_each(|a| self.declare(a));
+                        args.iter().for_each(|a| declare(a, &mut self.locals));
                         args.iter().for_each(|a| self.expr(a));
                         assign.iter().for_each(|a| self.expr(&a.value));
                     }
@@ -142,7 +170,7 @@ impl Uses {
                 }
                 Literal::SomeIn { key, value, collection, .. } => {
                     for pattern in key.iter().chain([value]) {
-                        self.declare(pattern);
+                        declare(pattern, &mut self.locals);
                         self.expr(pattern);
                     }
                     self.expr(collection);
@@ -161,21 +189,18 @@ impl Uses {
         }
     }
 
-    /// Notes the variables of a pattern (`[a, b] := …`, `some k, v in …`, arguments) as local.
-    fn declare(&mut self, pattern: &Expr) {
-        match pattern {
-            Expr::Var { span, .. } => {
-                self.locals.insert(span.text().to_string());
-            }
-            Expr::Array { items, .. } => items.iter().for_each(|i| self.declare(i)),
-            Expr::Object { fields, .. } => {
-                fields.iter().for_each(|(_, _, value)| self.declare(value))
-            }
-            _ => {}
+    fn expr(&mut self, expr: &Expr) {
+        if self.depth == MAX_EXPRESSION_DEPTH {
+            let message = format!("expression is more than {MAX_EXPRESSION_DEPTH} deep");
+            self.problem.get_or_insert(at(expr.span(), &message));
+            return;
         }
+        self.depth += 1;
+        self.parts(expr);
+        self.depth -= 1;
     }
 
-    fn expr(&mut self, expr: &Expr) {
+    fn parts(&mut self, expr: &Expr) {
         match expr {
             Expr::String { .. }
             | Expr::RawString { .. }
@@ -186,7 +211,7 @@ impl Uses {
                 self.reference_parts(expr);
                 let (path, _) = static_path(expr);
                 if !path.is_empty() {
-                    self.references.push(path);
+                    self.references.push((path, expr.span().clone()));
                 }
             }
             Expr::Array { items, .. } | Expr::Set { items, .. } => {
@@ -206,18 +231,21 @@ impl Uses {
                 self.query(query);
             }
             Expr::Call { span, fcn, params, .. } => {
-                let candidates = vec![static_path(fcn).0];
-                self.calls.push(Call {
-                    name: candidates[0].join("."),
-                    candidates,
-                    span: span.clone(),
-                });
+                let path = static_path(fcn).0;
+                let name = path.join(".");
+                if let Some(problem) = refusal(&name, params) {
+                    self.problem.get_or_insert(at(span, &problem));
+                }
+                self.calls.push(Call { name, candidates: vec![path], span: span.clone() });
                 params.iter().for_each(|p| self.expr(p));
             }
             Expr::UnaryExpr { expr, .. } => self.expr(expr),
             Expr::AssignExpr { op, lhs, rhs, .. } => {
                 if *op == regorus::unstable::AssignOp::ColEq {
-                    self.declare(lhs);
+                    declare(lhs, &mut self.locals);
+                } else {
+                    declare(lhs, &mut self.bound);
+                    declare(rhs, &mut self.bound);
                 }
                 self.expr(lhs);
                 self.expr(rhs);
@@ -243,6 +271,7 @@ impl Uses {
             Expr::RefDot { refr, .. } => self.reference_parts(refr),
             Expr::RefBrack { refr, index, .. } => {
                 self.reference_parts(refr);
+                declare(index, &mut self.bound);
                 self.expr(index);
             }
             root => self.expr(root),
@@ -258,8 +287,7 @@ impl Uses {
             if path.first().is_some_and(|p| p == "data") {
                 out.push(path.clone());
             }
-            for (alias, target) in imports.iter().filter(|(alias, _)| path.first() == Some(alias)) {
-                debug_assert_eq!(Some(alias), path.first());
+            for (_, target) in imports.iter().filter(|(alias, _)| path.first() == Some(alias)) {
                 out.push([target.clone(), path[1..].to_vec()].concat());
             }
             out
@@ -267,14 +295,68 @@ impl Uses {
         for call in &mut self.calls {
             call.candidates = expand(&call.candidates[0]);
         }
-        let locals = &self.locals;
-        self.references = self
-            .references
-            .iter()
-            .filter(|path| !locals.contains(&path[0]))
-            .flat_map(expand)
-            .collect();
+        self.references.retain(|(path, _)| !self.locals.contains(&path[0]));
+        self.uses = self.references.iter().flat_map(|(path, _)| expand(path)).collect();
     }
+
+    /// Refuses a name that nothing gives a value: the interpreter would find out only when it gets there.
+    fn check_names(&self, module: &Module, package_rules: &HashSet<String>) -> Result<(), String> {
+        let imports: HashSet<String> = module.imports.iter().filter_map(import_name).collect();
+        let known = |name: &str| {
+            ["input", "data", "_"].contains(&name)
+                || self.bound.contains(name)
+                || imports.contains(name)
+                || package_rules.contains(name)
+        };
+        match self.references.iter().find(|(path, _)| !known(&path[0])) {
+            Some((path, span)) => Err(at(span, &format!("undefined variable {}", path[0]))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Notes the variables of a pattern (`[a, b] := …`, `some k, v in …`, arguments).
+fn declare(pattern: &Expr, names: &mut HashSet<String>) {
+    match pattern {
+        Expr::Var { span, .. } => {
+            names.insert(span.text().to_string());
+        }
+        Expr::Array { items, .. } => items.iter().for_each(|i| declare(i, names)),
+        Expr::Object { fields, .. } => {
+            fields.iter().for_each(|(_, _, value)| declare(value, names))
+        }
+        _ => {}
+    }
+}
+
+/// Why a builtin may not be called this way, if so.
+fn refusal(name: &str, params: &[Ref<Expr>]) -> Option<String> {
+    if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
+        return Some(format!("{name} is refused: it {why}"));
+    }
+    let (_, index) = LITERAL_ARGUMENT.iter().find(|(literal, _)| *literal == name)?;
+    let value = match params.get(*index).map(|p| p.as_ref()) {
+        Some(Expr::String { value, .. } | Expr::RawString { value, .. }) => value,
+        _ => {
+            return Some(format!(
+                "argument {} of {name} must be a string that is written out",
+                index + 1
+            ))
+        }
+    };
+    let wide = name == "sprintf" && value.as_string().is_ok_and(|format| has_wide_verb(format));
+    wide.then(|| format!("sprintf: a width has at most {MAX_WIDTH_DIGITS} digits and is not *"))
+}
+
+/// Whether a verb such as %5.2f names a width or precision that is too long, or takes it from an argument.
+fn has_wide_verb(format: &str) -> bool {
+    format.split('%').skip(1).any(|verb| {
+        let size: String = verb.chars().take_while(|c| "+-# 0123456789.*[]".contains(*c)).collect();
+        size.contains('*')
+            || size
+                .split(|c: char| !c.is_ascii_digit())
+                .any(|digits| digits.len() > MAX_WIDTH_DIGITS)
+    })
 }
 
 /// Which rule uses which. A reference to part of a package stands for everything in that part.
@@ -283,9 +365,6 @@ fn resolve(graph: &BTreeMap<Path, Uses>) -> Result<BTreeMap<&Path, BTreeSet<&Pat
     for (node, uses) in graph {
         let targets = edges.entry(node).or_default();
         for call in &uses.calls {
-            if let Some((name, why)) = REFUSED.iter().find(|(name, _)| *name == call.name) {
-                return Err(at(&call.span, &format!("{name} is refused: it {why}")));
-            }
             let own: Vec<&Path> = call
                 .candidates
                 .iter()
@@ -298,7 +377,7 @@ fn resolve(graph: &BTreeMap<Path, Uses>) -> Result<BTreeMap<&Path, BTreeSet<&Pat
             }
             targets.extend(own);
         }
-        for reference in &uses.references {
+        for reference in &uses.uses {
             let above = (1..reference.len()).filter_map(|n| graph.get_key_value(&reference[..n]));
             let below = graph
                 .range(reference.clone()..)
@@ -344,14 +423,18 @@ fn height<'a>(
     Ok(heights[node])
 }
 
-/// `import data.a.b as c` is (c, data.a.b). Imports of input and keywords name no rule.
+/// The name that `import data.a.b as c` or `import data.a.c` gives.
+fn import_name(import: &regorus::unstable::Import) -> Option<String> {
+    match &import.r#as {
+        Some(name) => Some(name.text().to_string()),
+        None => static_path(&import.refr).0.pop(),
+    }
+}
+
+/// That name and the path below `data`; imports of input and keywords name no rule.
 fn import(import: &regorus::unstable::Import) -> Option<(String, Path)> {
     let (path, _) = static_path(&import.refr);
-    let alias = match &import.r#as {
-        Some(name) => name.text().to_string(),
-        None => path.last()?.clone(),
-    };
-    (path[0] == "data").then_some((alias, path))
+    (path[0] == "data").then_some((import_name(import)?, path))
 }
 
 fn data_path(path: Path) -> Path {

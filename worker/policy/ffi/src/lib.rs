@@ -1,13 +1,14 @@
 //! The C interface of the policy engine: regorus' interpreter, with strict builtin errors, a time limit and the
 //! checks of checks.rs. The header is ../capstan_rego.h; it says what each function promises.
 //!
-//! Every entry point is panic-safe and takes (pointer, size) UTF-8. There is no global state.
+//! Every entry point is panic-safe and takes (pointer, size) UTF-8. There is no global state but a silent panic hook.
 mod checks;
 
 use regorus::utils::limits::ExecutionTimerConfig;
 use regorus::{Engine, LimitError, Rc, Value};
 use std::num::NonZeroU32;
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::Once;
 use std::time::Duration;
 
 #[repr(C)]
@@ -84,6 +85,9 @@ unsafe fn text<'a>(text: Text, what: &str) -> Result<&'a str, (Code, String)> {
 
 /// Runs `f`, turns a panic into a code and hands the text over to the caller.
 fn guarded(out: *mut Buffer, f: impl FnOnce() -> Outcome) -> Code {
+    // The caller gets the message of a panic; without this it is printed to standard error as well.
+    static QUIET: Once = Once::new();
+    QUIET.call_once(|| std::panic::set_hook(Box::new(|_| {})));
     let (code, message) = match catch_unwind(AssertUnwindSafe(f)) {
         Ok(Ok(result)) | Ok(Err(result)) => result,
         Err(panic) => {
