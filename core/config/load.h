@@ -30,11 +30,11 @@ using Environment = std::function<std::optional<std::string>(const std::string& 
 
 struct Sources {
   // YAML file; empty: none.
-  std::string file;
+  std::string file = {};
   // Null: no environment. A variable that is empty counts as not set.
-  Environment environment;
+  Environment environment = nullptr;
   // {"lease.ttl", "15s"}, from flags; later ones win.
-  std::vector<std::pair<std::string, std::string>> flags;
+  std::vector<std::pair<std::string, std::string>> flags = {};
 };
 
 // Replaces what `config` holds. INVALID_ARGUMENT: a value or key is wrong; NOT_FOUND: the file

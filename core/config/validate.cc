@@ -57,8 +57,8 @@ absl::Status CheckStore(const v1::StoreConfig& store) {
 
 absl::Status CheckHttp(const v1::HttpConfig& http) {
   if (absl::Status status = IsLoopback(http.address()).status();
-      !status.ok() || absl::StartsWith(http.address(), "unix:")) {
-    return Want("http.address", http.address(), "host:port");
+      !status.ok() || http.address().find_first_of("[/") != std::string::npos) {
+    return Want("http.address", http.address(), "host:port with an IPv4 address");
   }
   return absl::OkStatus();
 }

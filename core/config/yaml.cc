@@ -8,6 +8,7 @@
 #include <set>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -208,7 +209,8 @@ absl::Status SetFromText(std::string_view text, const FieldDescriptor& field, Me
   const std::vector<std::string> items = absl::StrSplit(value, ',', absl::SkipWhitespace());
   message.GetReflection()->ClearField(&message, &field);
   std::set<std::string> seen;
-  for (const std::string& item : items) {
+  for (const std::string& part : items) {
+    const std::string item(absl::StripAsciiWhitespace(part));
     if (!field.is_map()) {
       message.GetReflection()->AddString(&message, &field, item);
       continue;

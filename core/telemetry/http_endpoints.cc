@@ -25,8 +25,8 @@ std::string ListeningPort(const std::string& address) {
   if (!absl::SimpleAtoi(address.substr(colon + 1), &port) || port > 65535) return "";
   std::string host = address.substr(0, colon);
   if (host == "localhost") host = "127.0.0.1";
-  // A comma or a letter after the port would mean something to civetweb.
-  if (host.find_first_not_of("0123456789abcdefABCDEF.:[]") != std::string::npos) return "";
+  // Only IPv4: Debian's civetweb is built without IPv6, and names may stand for several addresses.
+  if (host.find_first_not_of("0123456789.") != std::string::npos) return "";
   return absl::StrCat(host, ":", port);
 }
 
@@ -68,7 +68,7 @@ class HttpEndpoints::Impl {
     const std::string listening_port = ListeningPort(address);
     if (listening_port.empty()) {
       return absl::InvalidArgumentError(
-          absl::StrCat("http.address: got \"", address, "\", want <IP address>:<port>"));
+          absl::StrCat("http.address: got \"", address, "\", want <IPv4 address>:<port>"));
     }
     mg_callbacks callbacks = {};
     callbacks.log_message = [](const mg_connection* connection, const char* message) {

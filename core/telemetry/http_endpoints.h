@@ -23,15 +23,15 @@ struct ReadinessCheck {
 
 class HttpEndpoints {
  public:
-  // Serves on `address`, "host:port" with an IP address (IPv6 in brackets) or "localhost"; port 0
-  // takes a free one. `registry` must outlive the result. INVALID_ARGUMENT: the address is not
-  // host:port. UNAVAILABLE: it cannot be listened on, most likely because it is in use; end the
+  // Serves on `address`, "host:port" with an IPv4 address or "localhost"; port 0 takes a free one.
+  // `registry` must outlive the result. INVALID_ARGUMENT: the address is not such; fix the
+  // configuration. UNAVAILABLE: it cannot be listened on, most likely because it is in use; end the
   // program.
   static absl::StatusOr<std::unique_ptr<HttpEndpoints>> Start(const std::string& address,
                                                               const MetricsRegistry& registry,
                                                               std::vector<ReadinessCheck> checks);
 
-  // Ends every connection and joins the threads.
+  // Ends every connection and joins the threads: up to two seconds, so stop it last.
   ~HttpEndpoints();
 
   int port() const;

@@ -89,13 +89,13 @@ class Span {
 
 struct TracingOptions {
   // service.name of the spans, unless OTEL_SERVICE_NAME says otherwise.
-  std::string service_name;
-  std::string service_version;
+  std::string service_name = {};
+  std::string service_version = {};
   // service.instance.id: the worker's id, for example. Empty: left out.
-  std::string instance_id;
+  std::string instance_id = {};
   // http(s)://host:port. Empty: from OTEL_EXPORTER_OTLP_TRACES_ENDPOINT or
   // OTEL_EXPORTER_OTLP_ENDPOINT, else off.
-  std::string otlp_endpoint;
+  std::string otlp_endpoint = {};
   // Share of the traces begun here that are kept; a parent's decision is followed.
   // OTEL_TRACES_SAMPLER wins.
   double sample_ratio = 1;

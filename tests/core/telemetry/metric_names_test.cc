@@ -1,0 +1,83 @@
+// The names that dashboards and alerts rely on: tests/golden/metrics.txt lists every one of them,
+// and the dashboards may use no other.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "core/telemetry/server_metrics.h"
+#include "core/telemetry/store_metrics.h"
+#include "core/telemetry/worker_metrics.h"
+#include "tests/support/golden.h"
+
+namespace capstan::telemetry {
+namespace {
+
+using ::testing::HasSubstr;
+
+// Both programs' structs in one registry: no name may be declared by two of them.
+struct AllMetrics {
+  MetricsRegistry registry;
+  StoreMetrics store{registry};
+  ServerMetrics server{registry, {"capstan.v1.ExecutionService/ExecuteAction"}};
+  WorkerMetrics worker{registry, {"ScaleDeployment"}};
+
+  AllMetrics() { ExportBuildInfo(registry, "0"); }
+};
+
+TEST(MetricNamesTest, AreTheGoldenOnes) {
+  AllMetrics all;
+  std::string text;
+  for (const MetricDescription& metric : all.registry.Describe()) {
+    absl::StrAppend(&text, metric.name, " ", metric.type, " {", absl::StrJoin(metric.labels, ","),
+                    "} ", metric.help, "\n");
+  }
+
+  EXPECT_TRUE(capstan::testing::MatchesGolden("metrics.txt", text));
+}
+
+TEST(MetricNamesTest, FollowTheConventions) {
+  AllMetrics all;
+  const std::set<std::string> forbidden = {"execution", "id", "namespace", "message", "job"};
+
+  for (const MetricDescription& metric : all.registry.Describe()) {
+    EXPECT_TRUE(absl::StartsWith(metric.name, "capstan_") ||
+                absl::StartsWith(metric.name, "rpc_server_"))
+        << metric.name;
+    EXPECT_EQ(metric.type == "counter", absl::EndsWith(metric.name, "_total")) << metric.name;
+    EXPECT_TRUE(absl::EndsWith(metric.help, ".")) << metric.name;
+    EXPECT_LE(metric.labels.size(), 2u) << metric.name;
+    for (const std::string& label : metric.labels) {
+      EXPECT_EQ(forbidden.count(label), 0u) << metric.name << " has label " << label;
+    }
+  }
+}
+
+TEST(MetricNamesTest, KnownSeriesBeginAtZero) {
+  AllMetrics all;
+
+  const std::string text = all.registry.Text();
+
+  EXPECT_THAT(
+      text,
+      HasSubstr("capstan_executions_total{action=\"ScaleDeployment\",outcome=\"succeeded\"} 0\n"));
+  EXPECT_THAT(
+      text,
+      HasSubstr(
+          "capstan_executions_total{action=\"ScaleDeployment\",outcome=\"outcome_unknown\"} 0\n"));
+  EXPECT_THAT(text, HasSubstr("capstan_policy_evaluations_total{decision=\"error\"} 0\n"));
+  EXPECT_THAT(text, HasSubstr("capstan_executions_swept_total 0\n"));
+  EXPECT_THAT(text, HasSubstr("rpc_server_call_duration_seconds_count{"
+                              "rpc_method=\"capstan.v1.ExecutionService/ExecuteAction\","
+                              "rpc_response_status_code=\"OK\"} 0\n"));
+}
+
+TEST(MetricNamesTest, OutcomesAreFailureReasonsInLowerCase) {
+  EXPECT_EQ(OutcomeOf(v1::Execution::FAILURE_REASON_POLICY_DENIED), "policy_denied");
+}
+
+}  // namespace
+}  // namespace capstan::telemetry
