@@ -1,0 +1,302 @@
+#include "storage/commit_flush.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "absl/container/flat_hash_set.h"
+#include "core/failpoint.h"
+#include "core/status_macros.h"
+#include "storage/schema.h"
+#include "storage/sql.h"
+
+namespace capstan::storage {
+namespace {
+
+// Bytes of a step beside its texts; for the limits of flush and queue.
+constexpr std::size_t kItemBytes = 128;
+
+std::size_t SizeOf(const Commit& c) {
+  std::size_t size = kItemBytes + c.machine.size();
+  for (const NewEvent& event : c.events) size += event.body.size() + 32;
+  for (const NewArtifact& artifact : c.artifacts) size += artifact.body.size() + 64;
+  if (c.decision) size += c.decision->input_json.size() + c.decision->result_json.size() + 128;
+  return size;
+}
+
+bool IsTerminal(State state) {
+  return state == v1::Execution::STATE_SUCCEEDED || state == v1::Execution::STATE_FAILED ||
+         state == v1::Execution::STATE_CANCELLED;
+}
+
+bool Leaves(const Commit& c) { return c.park.has_value() || IsTerminal(c.state); }
+
+absl::Status Validate(const Commit& c) {
+  if (c.events.empty())
+    return absl::InvalidArgumentError("commit: a step stores at least one event");
+  if (c.park && IsTerminal(c.state))
+    return absl::InvalidArgumentError("commit: what has ended cannot be parked");
+  return absl::OkStatus();
+}
+
+// Four parallel arrays of the events of all steps: number of the step (from 1), seq, kind, body.
+template <class Items>
+void AddEvents(const Items& items, Params& params) {
+  Array numbers(Element::kInt4, items.size() * 24), seqs(Element::kInt4, items.size() * 24);
+  Array kinds(Element::kInt2, items.size() * 18), bodies(Element::kBytes, items.size() * 512);
+  std::int32_t number = 0;
+  for (const auto* item : items) {
+    ++number;
+    std::int32_t seq = item->commit.expected_seq;
+    for (const NewEvent& event : item->commit.events) {
+      numbers.Add(number);
+      seqs.Add(++seq);
+      kinds.Add(event.kind);
+      bodies.Add(event.body);
+    }
+  }
+  params.Add(std::move(numbers)).Add(std::move(seqs)).Add(std::move(kinds)).Add(std::move(bodies));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Committer>> FlushingCommitter::Create(const StoreOptions& options,
+                                                                     Observer observer,
+                                                                     Clock& clock) {
+  CAPSTAN_RETURN_IF_ERROR(CheckOptions(options));
+  std::unique_ptr<FlushingCommitter> committer(
+      new FlushingCommitter(options, std::move(observer), clock));
+  CAPSTAN_RETURN_IF_ERROR(CheckSchemaOn(committer->connection_));
+  FlushingCommitter* const self = committer.get();
+  committer->combiner_ = std::make_unique<Combiner<Item>>(
+      "commit",
+      CombinerLimits{options.flush_items, options.flush_bytes, options.queue_items,
+                     options.queue_bytes},
+      self->connection_.observer(),
+      [self](std::vector<Item> items) { self->Flush(std::move(items)); });
+  return committer;
+}
+
+FlushingCommitter::FlushingCommitter(const StoreOptions& options, Observer observer, Clock& clock)
+    : options_(options),
+      clock_(clock),
+      connection_(options, "commit", Planning::kGeneric, observer, clock),
+      log_connection_(options, "log", Planning::kGeneric, observer, clock) {}
+
+FlushingCommitter::~FlushingCommitter() {
+  if (combiner_ != nullptr) combiner_->Stop();
+}
+
+void FlushingCommitter::Commit(storage::Commit commit, Done done) {
+  if (const absl::Status valid = Validate(commit); !valid.ok()) return done(valid);
+  const std::size_t size = SizeOf(commit);
+  Item item{std::move(commit), std::move(done), clock_.BootTime() + options_.commit_timeout};
+  if (combiner_->Add(item, size)) return;
+  item.done(absl::UnavailableError("commit: stopping, or too many steps are waiting"));
+}
+
+void FlushingCommitter::Flush(std::vector<Item> items) {
+  FlushSteps<Item> steps;
+  steps.send = [this](std::span<Item*> part, bool again) { return Send(part, again); };
+  steps.fail = [](Item& item, const absl::Status& error) { item.done(error); };
+  steps.deadline = [](const Item& item) { return item.deadline; };
+  steps.stopping = [this] { return combiner_->stopping(); };
+
+  // Sorted by execution for the order of locks, and one step of an execution at a time.
+  std::stable_sort(items.begin(), items.end(),
+                   [](const Item& a, const Item& b) { return a.commit.id < b.commit.id; });
+  std::vector<Item*> rest;
+  for (Item& item : items) rest.push_back(&item);
+  while (!rest.empty()) {
+    std::vector<Item*> round, later;
+    for (Item* item : rest) {
+      const bool repeated = !round.empty() && round.back()->commit.id == item->commit.id;
+      (repeated ? later : round).push_back(item);
+    }
+    FlushUntilKnown(std::move(round), connection_, clock_, steps);
+    rest = std::move(later);
+  }
+}
+
+absl::Status FlushingCommitter::Send(std::span<Item*> items, bool again) {
+  CAPSTAN_ASSIGN_OR_RETURN(const std::vector<bool> passed, Store(items));
+  if (absl::Status lost = HitFailpoint("commit.after_commit"); !lost.ok()) {
+    connection_.Close();
+    return lost;
+  }
+  std::vector<Item*> rest;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (!passed[i]) rest.push_back(items[i]);
+  }
+  // Before anybody is answered. If this fails the whole flush is sent again; what passed must then
+  // be found stored.
+  if (!rest.empty()) {
+    const absl::Status settled = Settle(std::move(rest), again);
+    if (!settled.ok()) return absl::UnavailableError(settled.message());
+  }
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (passed[i]) items[i]->done(CommitResult::kCommitted);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<bool>> FlushingCommitter::Store(std::span<Item*> items) {
+  const std::size_t n = items.size();
+  Array ids(Element::kUuid, n * 20), leases(Element::kInt8, n * 12), epochs(Element::kInt4, n * 8);
+  Array seqs(Element::kInt4, n * 8), signals(Element::kInt4, n * 8), events(Element::kInt4, n * 8);
+  Array states(Element::kInt2, n * 6), reasons(Element::kInt2, n * 6),
+      machines(Element::kBytes, n * 64);
+  Array leaves(Element::kBool, n * 5);
+  std::set<std::int64_t> distinct;
+  bool beside = false;
+  for (const Item* item : items) {
+    const storage::Commit& c = item->commit;
+    ids.Add(c.id);
+    leases.Add(c.lease.id);
+    epochs.Add(c.lease.epoch);
+    seqs.Add(c.expected_seq);
+    if (c.expected_signals) {
+      signals.Add(*c.expected_signals);
+    } else {
+      signals.AddNull();
+    }
+    events.Add(static_cast<std::int32_t>(c.events.size()));
+    states.Add(static_cast<std::int16_t>(c.state));
+    reasons.Add(static_cast<std::int16_t>(c.failure_reason));
+    machines.Add(c.machine);
+    leaves.Add(Leaves(c));
+    distinct.insert(c.lease.id);
+    beside = beside || c.park || c.decision || !c.artifacts.empty();
+  }
+  Array distinct_leases(Element::kInt8, distinct.size() * 12);
+  for (const std::int64_t id : distinct) distinct_leases.Add(id);
+  Params params;
+  params.Add(std::move(ids)).Add(std::move(leases)).Add(std::move(epochs)).Add(std::move(seqs));
+  params.Add(std::move(signals))
+      .Add(std::move(events))
+      .Add(std::move(states))
+      .Add(std::move(reasons));
+  params.Add(std::move(machines)).Add(std::move(leaves)).Add(std::move(distinct_leases));
+  AddEvents(items, params);
+
+  // One statement is a transaction by itself, which saves two round trips.
+  Transaction transaction(connection_);
+  if (beside) CAPSTAN_RETURN_IF_ERROR(transaction.Begin());
+  if (absl::Status lost = HitFailpoint("commit.before_commit"); !lost.ok()) {
+    connection_.Close();
+    return lost;
+  }
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows rows, transaction.Run(sql::kCommit, params));
+  std::vector<bool> passed(n, false);
+  for (const std::int64_t number : rows.Ints(0, 0))
+    passed[static_cast<std::size_t>(number - 1)] = true;
+  if (beside) {
+    CAPSTAN_RETURN_IF_ERROR(StoreBeside(items, passed));
+    CAPSTAN_RETURN_IF_ERROR(transaction.Commit());
+  }
+  return passed;
+}
+
+absl::Status FlushingCommitter::StoreBeside(std::span<Item*> items,
+                                            const std::vector<bool>& passed) {
+  Array parked(Element::kUuid, 0), park_reasons(Element::kInt2, 0), delays(Element::kInt8, 0);
+  Array decided(Element::kUuid, 0), numbers(Element::kInt4, 0), allows(Element::kBool, 0);
+  Array digests(Element::kText, 0), inputs(Element::kText, 0), results(Element::kText, 0);
+  Array owners(Element::kUuid, 0), names(Element::kText, 0), types(Element::kText, 0),
+      bodies(Element::kBytes, 0);
+  bool parks = false, decides = false, keeps = false;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (!passed[i]) continue;
+    const storage::Commit& c = items[i]->commit;
+    if (c.park) {
+      parks = true;
+      parked.Add(c.id);
+      park_reasons.Add(static_cast<std::int16_t>(c.park->reason));
+      delays.Add(std::int64_t{absl::ToInt64Microseconds(c.park->delay)});
+    }
+    if (c.decision) {
+      decides = true;
+      decided.Add(c.id);
+      numbers.Add(c.decision->number);
+      allows.Add(c.decision->allow);
+      digests.Add(c.decision->bundle_digest);
+      inputs.Add(c.decision->input_json);
+      results.Add(c.decision->result_json);
+    }
+    for (const NewArtifact& artifact : c.artifacts) {
+      keeps = true;
+      owners.Add(c.id);
+      names.Add(artifact.name);
+      types.Add(artifact.media_type);
+      bodies.Add(artifact.body);
+    }
+  }
+  if (parks) {
+    Params params;
+    params.Add(std::move(parked)).Add(std::move(park_reasons)).Add(std::move(delays));
+    CAPSTAN_RETURN_IF_ERROR(connection_.Run(sql::kCommitPark, params).status());
+  }
+  if (decides) {
+    Params params;
+    params.Add(std::move(decided)).Add(std::move(numbers)).Add(std::move(allows));
+    params.Add(std::move(digests)).Add(std::move(inputs)).Add(std::move(results));
+    CAPSTAN_RETURN_IF_ERROR(connection_.Run(sql::kCommitDecide, params).status());
+  }
+  if (keeps) {
+    Params params;
+    params.Add(std::move(owners))
+        .Add(std::move(names))
+        .Add(std::move(types))
+        .Add(std::move(bodies));
+    CAPSTAN_RETURN_IF_ERROR(connection_.Run(sql::kCommitArtifact, params).status());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status FlushingCommitter::Settle(std::vector<Item*> items, bool again) {
+  Array ids(Element::kUuid, 0), leases(Element::kInt8, 0), epochs(Element::kInt4, 0);
+  for (const Item* item : items) {
+    ids.Add(item->commit.id);
+    leases.Add(item->commit.lease.id);
+    epochs.Add(item->commit.lease.epoch);
+  }
+  Params params;
+  params.Add(std::move(ids)).Add(std::move(leases)).Add(std::move(epochs));
+  AddEvents(items, params);
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows rows, connection_.Run(sql::kCommitSettle, params));
+
+  std::vector<CommitResult> results(items.size(), CommitResult::kFenced);
+  for (int row = 0; row < rows.size(); ++row) {
+    const auto i = static_cast<std::size_t>(rows.Int(row, 0) - 1);
+    const storage::Commit& c = items[i]->commit;
+    const bool ours = rows.Bool(row, 1);
+    const std::int64_t last_seq = rows.Int(row, 2);
+    const bool stored = rows.Int(row, 4) == static_cast<std::int64_t>(c.events.size());
+    // While the lease is ours nobody else can have written the same; once it is given back it no
+    // longer matters.
+    if (again && stored && (ours || Leaves(c))) {
+      results[i] = CommitResult::kCommitted;
+    } else if (ours && last_seq == c.expected_seq) {
+      if (!c.expected_signals || rows.Int(row, 3) == *c.expected_signals) {
+        return absl::AbortedError("commit: the execution changed while it was looked at");
+      }
+      results[i] = CommitResult::kSignalsMoved;
+    }
+  }
+  for (std::size_t i = 0; i < items.size(); ++i) items[i]->done(results[i]);
+  return absl::OkStatus();
+}
+
+absl::Status FlushingCommitter::AppendLog(const ExecutionId& id, const LeaseRef& lease,
+                                          std::int64_t offset, std::string_view data) {
+  absl::MutexLock lock(&log_mu_);
+  const auto params = Params().Add(id).Add(lease.id).Add(lease.epoch).Add(offset).Add(data);
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows rows, log_connection_.Run(sql::kLogAppend, params));
+  if (rows.empty())
+    return absl::FailedPreconditionError("log: somebody else owns the execution now");
+  if (rows.Int(0, 0) < offset)
+    return absl::OutOfRangeError("log: bytes before this offset are missing");
+  return absl::OkStatus();
+}
+
+}  // namespace capstan::storage

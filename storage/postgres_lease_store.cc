@@ -1,0 +1,335 @@
+#include "storage/postgres_lease_store.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/failpoint.h"
+#include "core/log.h"
+#include "core/status_macros.h"
+#include "storage/schema.h"
+#include "storage/sql.h"
+
+namespace capstan::storage {
+namespace {
+
+template <class Id>
+Array IdArray(absl::Span<const Id> ids) {
+  Array array(Element::kUuid, ids.size() * 20);
+  for (const Id& id : ids) array.Add(id);
+  return array;
+}
+
+// Two parallel arrays: id and epoch.
+void AddLeases(absl::Span<const LeaseRef> leases, Params& params) {
+  Array ids(Element::kInt8, leases.size() * 12), epochs(Element::kInt4, leases.size() * 8);
+  for (const LeaseRef& lease : leases) {
+    ids.Add(lease.id);
+    epochs.Add(lease.epoch);
+  }
+  params.Add(std::move(ids)).Add(std::move(epochs));
+}
+
+std::vector<LeaseRef> ReadLeases(const Rows& rows) {
+  std::vector<LeaseRef> leases;
+  for (int i = 0; i < rows.size(); ++i) {
+    leases.push_back({rows.Int(i, 0), static_cast<std::int32_t>(rows.Int(i, 1))});
+  }
+  return leases;
+}
+
+HeldExecution ReadHeld(const Rows& rows, int i) {
+  HeldExecution held;
+  held.lease = {rows.Int(i, 0), static_cast<std::int32_t>(rows.Int(i, 1))};
+  held.takeovers = static_cast<std::int16_t>(rows.Int(i, 2));
+  held.alone = rows.Bool(i, 3);
+  held.id = rows.Uuid<ExecutionId>(i, 4);
+  held.state = static_cast<State>(rows.Int(i, 5));
+  held.last_seq = static_cast<std::int32_t>(rows.Int(i, 6));
+  held.signals = static_cast<std::int32_t>(rows.Int(i, 7));
+  held.machine = rows.Text(i, 8);
+  held.accepted = {static_cast<EventKind>(rows.Int(i, 9)), rows.Text(i, 10)};
+  held.create_time = rows.Time(i, 11);
+  held.queue_wait = rows.Interval(i, 12);
+  return held;
+}
+
+absl::Status MarkedDead() {
+  return absl::FailedPreconditionError(
+      "this worker was marked dead; stop everything and register again");
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<LeaseStore>> PostgresLeaseStore::Create(const StoreOptions& options,
+                                                                       Observer observer,
+                                                                       Clock& clock) {
+  CAPSTAN_RETURN_IF_ERROR(CheckOptions(options));
+  std::unique_ptr<PostgresLeaseStore> store(new PostgresLeaseStore(options, observer, clock));
+  absl::MutexLock lock(&store->claim_mu_);
+  CAPSTAN_RETURN_IF_ERROR(CheckSchemaOn(store->claim_));
+  const absl::Time before = store->database_clock_.Before();
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows rows, store->claim_.Run(sql::kClockRead));
+  store->database_clock_.Measured(before, rows.Time(0, 0));
+  return std::unique_ptr<LeaseStore>(std::move(store));
+}
+
+PostgresLeaseStore::PostgresLeaseStore(const StoreOptions& options, const Observer& observer,
+                                       Clock& clock)
+    : options_(options),
+      observer_(observer),
+      clock_(clock),
+      database_clock_(clock),
+      claim_(options, "claim", Planning::kGeneric, observer, clock),
+      heartbeat_(options, "heartbeat", Planning::kGeneric, observer, clock),
+      maintenance_(options, "maintenance", Planning::kGeneric, observer, clock) {}
+
+absl::StatusOr<WorkerId> PostgresLeaseStore::Register(const WorkerInfo& info) {
+  absl::MutexLock lock(&heartbeat_mu_);
+  const WorkerId id = WorkerId::Make(database_clock_.Now());
+  CAPSTAN_RETURN_IF_ERROR(
+      heartbeat_.Run(sql::kWorkerRegister, Params().Add(id).Add(info.host).Add(info.version))
+          .status());
+  return id;
+}
+
+absl::StatusOr<std::vector<LeaseRef>> PostgresLeaseStore::Heartbeat(const WorkerId& worker) {
+  absl::MutexLock lock(&heartbeat_mu_);
+  if (absl::Status lost = HitFailpoint("heartbeat.before"); !lost.ok()) {
+    heartbeat_.Close();
+    return lost;
+  }
+  const absl::Time before = database_clock_.Before();
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows beat,
+                           heartbeat_.Run(sql::kWorkerHeartbeat, Params().Add(worker)));
+  if (beat.empty()) return MarkedDead();
+  database_clock_.Measured(before, beat.Time(0, 0));
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows rows,
+                           heartbeat_.Run(sql::kWorkerLeases, Params().Add(worker)));
+  return ReadLeases(rows);
+}
+
+absl::StatusOr<std::vector<HeldExecution>> PostgresLeaseStore::Claim(const WorkerId& worker,
+                                                                     Queue queue, int free_slots) {
+  if (free_slots <= 0) return std::vector<HeldExecution>();
+  absl::MutexLock lock(&claim_mu_);
+  if (absl::Status lost = HitFailpoint("claim.before_commit"); !lost.ok()) {
+    claim_.Close();
+    return lost;
+  }
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows rows,
+                           claim_.Run(sql::kLeaseClaim, Params()
+                                                            .Add(worker)
+                                                            .Add(static_cast<std::int16_t>(queue))
+                                                            .Add(std::int64_t{free_slots})));
+  if (absl::Status lost = HitFailpoint("claim.after_commit"); !lost.ok()) {
+    claim_.Close();
+    return lost;
+  }
+  if (rows.empty()) return std::vector<HeldExecution>();
+  return LoadLocked(worker, ReadLeases(rows), {});
+}
+
+absl::StatusOr<std::vector<HeldExecution>> PostgresLeaseStore::Load(
+    const WorkerId& worker, absl::Span<const LeaseRef> leases, absl::Span<const ExecutionId> only) {
+  absl::MutexLock lock(&claim_mu_);
+  return LoadLocked(worker, leases, only);
+}
+
+absl::StatusOr<std::vector<HeldExecution>> PostgresLeaseStore::LoadLocked(
+    const WorkerId& worker, absl::Span<const LeaseRef> leases, absl::Span<const ExecutionId> only) {
+  std::vector<HeldExecution> held;
+  if (leases.empty()) return held;
+  Params params;
+  params.Add(worker);
+  AddLeases(leases, params);
+  params.Add(IdArray(only));
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows rows, claim_.Run(sql::kLeaseLoad, params));
+  held.reserve(static_cast<std::size_t>(rows.size()));
+  for (int i = 0; i < rows.size(); ++i) held.push_back(ReadHeld(rows, i));
+  if (!only.empty()) return held;
+
+  // Leases that nobody names any more (their last holder died before it could delete them) go away
+  // here.
+  std::vector<LeaseRef> unnamed;
+  for (const LeaseRef& lease : leases) {
+    const bool named =
+        std::any_of(held.begin(), held.end(), [&](const auto& h) { return h.lease == lease; });
+    if (!named) unnamed.push_back(lease);
+  }
+  if (unnamed.empty()) return held;
+  Params discard;
+  discard.Add(worker);
+  AddLeases(unnamed, discard);
+  CAPSTAN_RETURN_IF_ERROR(claim_.Run(sql::kLeaseDiscard, discard).status());
+  return held;
+}
+
+absl::Status PostgresLeaseStore::SetDraining(const WorkerId& worker) {
+  absl::MutexLock lock(&heartbeat_mu_);
+  return heartbeat_.Run(sql::kWorkerDraining, Params().Add(worker)).status();
+}
+
+absl::Status PostgresLeaseStore::Release(const WorkerId& worker,
+                                         absl::Span<const LeaseRef> leases) {
+  if (leases.empty()) return absl::OkStatus();
+  absl::MutexLock lock(&claim_mu_);
+  Params params;
+  params.Add(worker);
+  AddLeases(leases, params);
+  return claim_.Run(sql::kLeaseRelease, params).status();
+}
+
+absl::Status PostgresLeaseStore::Deregister(const WorkerId& worker) {
+  absl::MutexLock lock(&claim_mu_);
+  Transaction transaction(claim_);
+  CAPSTAN_RETURN_IF_ERROR(transaction.Begin());
+  // Waits for a claim of this worker that is under way; the next statement sees what it took.
+  CAPSTAN_RETURN_IF_ERROR(
+      transaction.Run(sql::kWorkerMarkDead, Params().Add(worker).Null()).status());
+  CAPSTAN_RETURN_IF_ERROR(transaction.Run(sql::kLeaseReleaseAll, Params().Add(worker)).status());
+  return transaction.Commit();
+}
+
+absl::StatusOr<int> PostgresLeaseStore::ReapLostWorkers(const WorkerId& self, absl::Duration ttl) {
+  absl::MutexLock lock(&maintenance_mu_);
+  const absl::StatusOr<Rows> rows = maintenance_.Run(sql::kWorkerWatch, Params().Add(self));
+  if (!rows.ok()) {
+    watch_.Forget();
+    return rows.status();
+  }
+  std::vector<HeartbeatWatch::Seen> living;
+  for (int i = 0; i < rows->size(); ++i)
+    living.push_back({rows->Uuid<WorkerId>(i, 0), rows->Int(i, 1)});
+  for (const HeartbeatWatch::Seen& lost : watch_.Look(living, clock_.BootTime(), ttl)) {
+    CAPSTAN_ASSIGN_OR_RETURN(
+        const Rows marked,
+        maintenance_.Run(sql::kWorkerMarkDead, Params().Add(lost.worker).Add(lost.heartbeat)));
+    if (!marked.empty()) Log(Level::kWarning, "worker lost", {{"worker", lost.worker.ToString()}});
+  }
+  if (absl::Status failed = HitFailpoint("reap.between"); !failed.ok()) {
+    maintenance_.Close();
+    return failed;
+  }
+  return TakeFromDead();
+}
+
+absl::StatusOr<int> PostgresLeaseStore::TakeFromDead() {
+  Transaction transaction(maintenance_);
+  CAPSTAN_RETURN_IF_ERROR(transaction.Begin());
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows freed, transaction.Run(sql::kLeaseReap));
+  if (freed.empty()) return 0;
+  Array poisonous(Element::kInt8, 0);
+  bool split = false;
+  for (int i = 0; i < freed.size(); ++i) {
+    if (freed.Int(i, 1) < options_.split_after_takeovers || freed.Int(i, 2) == 1) continue;
+    poisonous.Add(freed.Int(i, 0));
+    split = true;
+  }
+  if (split) {
+    CAPSTAN_RETURN_IF_ERROR(
+        transaction.Run(sql::kLeaseSplit, Params().Add(std::move(poisonous))).status());
+  }
+  CAPSTAN_RETURN_IF_ERROR(transaction.Commit());
+  return freed.size();
+}
+
+absl::StatusOr<LeaseStore::Woken> PostgresLeaseStore::WakeDue(int limit) {
+  absl::MutexLock lock(&maintenance_mu_);
+  Woken woken;
+  CAPSTAN_ASSIGN_OR_RETURN(woken.count, WakeSome(limit));
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows next, maintenance_.Run(sql::kWakeNext));
+  if (!next.IsNull(0, 0)) {
+    woken.next_due = std::max(absl::ZeroDuration(), absl::Microseconds(next.Int(0, 0)));
+  }
+  return woken;
+}
+
+absl::StatusOr<int> PostgresLeaseStore::WakeSome(int limit) {
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows due, maintenance_.Run(sql::kWakeCandidates));
+  const int count = std::min(limit, due.size());
+  if (count <= 0) return 0;
+  std::vector<ExecutionId> ids;
+  for (int i = 0; i < count; ++i) ids.push_back(due.Uuid<ExecutionId>(i, 0));
+
+  Transaction transaction(maintenance_);
+  CAPSTAN_RETURN_IF_ERROR(transaction.Begin());
+  CAPSTAN_ASSIGN_OR_RETURN(
+      const Rows locked, transaction.Run(sql::kWakeLock, Params().Add(IdArray<ExecutionId>(ids))));
+  if (locked.empty()) return 0;
+  ids.clear();
+  for (int i = 0; i < locked.size(); ++i) ids.push_back(locked.Uuid<ExecutionId>(i, 0));
+  if (absl::Status lost = HitFailpoint("wake.between"); !lost.ok()) {
+    maintenance_.Close();
+    return lost;
+  }
+  CAPSTAN_ASSIGN_OR_RETURN(
+      const Rows woken,
+      transaction.Run(sql::kWake, Params()
+                                      .Add(IdArray<ExecutionId>(ids))
+                                      .Add(std::int32_t{options_.action_lease_size})
+                                      .Add(std::int32_t{options_.task_lease_size})
+                                      .Add(true)));
+  CAPSTAN_RETURN_IF_ERROR(transaction.Commit());
+  return static_cast<int>(woken.Int(0, 0));
+}
+
+absl::StatusOr<int> PostgresLeaseStore::Sweep(int slice) {
+  absl::MutexLock lock(&maintenance_mu_);
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows rows,
+                           maintenance_.Run(sql::kSweepSlice, Params().Add(swept_to_)));
+  const int looked = std::min(slice, rows.size());
+  std::vector<ExecutionId> suspects;
+  for (int i = 0; i < looked; ++i) {
+    if (rows.Bool(i, 1)) suspects.push_back(rows.Uuid<ExecutionId>(i, 0));
+  }
+  int leased = 0;
+  if (!suspects.empty()) {
+    CAPSTAN_ASSIGN_OR_RETURN(leased, LeaseStranded(suspects));
+  }
+  swept_to_ = looked > 0 ? rows.Uuid<ExecutionId>(looked - 1, 0)
+                         : ExecutionId();  // at the end: from the start again
+  if (leased > 0) {
+    Log(Level::kError, "executions had neither lease nor parked row", {{"count", leased}});
+    if (observer_.swept) observer_.swept(leased);
+  }
+  return leased;
+}
+
+absl::StatusOr<int> PostgresLeaseStore::LeaseStranded(absl::Span<const ExecutionId> suspects) {
+  Transaction transaction(maintenance_);
+  CAPSTAN_RETURN_IF_ERROR(transaction.Begin());
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows locked,
+                           transaction.Run(sql::kSweepLock, Params().Add(IdArray(suspects))));
+  std::vector<ExecutionId> ids;
+  for (int i = 0; i < locked.size(); ++i) ids.push_back(locked.Uuid<ExecutionId>(i, 0));
+  CAPSTAN_ASSIGN_OR_RETURN(
+      const Rows leased,
+      transaction.Run(sql::kSweepLease, Params().Add(IdArray<ExecutionId>(ids))));
+  CAPSTAN_RETURN_IF_ERROR(transaction.Commit());
+  return static_cast<int>(leased.Int(0, 0));
+}
+
+absl::StatusOr<std::vector<Signal>> PostgresLeaseStore::ReadSignals(const ExecutionId& id,
+                                                                    std::int32_t after) {
+  absl::MutexLock lock(&claim_mu_);
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows rows,
+                           claim_.Run(sql::kSignalRead, Params().Add(id).Add(after)));
+  std::vector<Signal> signals;
+  for (int i = 0; i < rows.size(); ++i) {
+    signals.push_back({static_cast<std::int32_t>(rows.Int(i, 0)),
+                       static_cast<SignalKind>(rows.Int(i, 1)), rows.Text(i, 2), rows.Text(i, 3),
+                       rows.Time(i, 4)});
+  }
+  return signals;
+}
+
+absl::StatusOr<NewArtifact> PostgresLeaseStore::ReadArtifact(const ExecutionId& id,
+                                                             std::string_view name) {
+  absl::MutexLock lock(&claim_mu_);
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows rows,
+                           claim_.Run(sql::kArtifactRead, Params().Add(id).Add(name)));
+  if (rows.empty()) return absl::NotFoundError("no such artifact");
+  return NewArtifact{rows.Text(0, 0), rows.Text(0, 1), rows.Text(0, 2)};
+}
+
+}  // namespace capstan::storage

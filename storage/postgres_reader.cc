@@ -1,0 +1,273 @@
+#include "storage/postgres_reader.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "core/failpoint.h"
+#include "core/status_macros.h"
+#include "storage/schema.h"
+#include "storage/sql.h"
+
+namespace capstan::storage {
+namespace {
+
+// How often a signal is tried when it meets a deadlock or a connection that turns out to be gone.
+constexpr int kSignalTries = 5;
+
+bool IsTerminal(State state) {
+  return state == v1::Execution::STATE_SUCCEEDED || state == v1::Execution::STATE_FAILED ||
+         state == v1::Execution::STATE_CANCELLED;
+}
+
+StoredEvent ReadEvent(const Rows& rows, int i, const ExecutionId& id, int first) {
+  return {id, static_cast<std::int32_t>(rows.Int(i, first)),
+          static_cast<EventKind>(rows.Int(i, first + 1)), rows.Time(i, first + 2),
+          rows.Text(i, first + 3)};
+}
+
+// $1 to $7 of the list statements.
+Params FilterParams(const ExecutionFilter& filter, const ExecutionId& border, int limit) {
+  Params params;
+  border.IsNone() ? params.Null() : params.Add(border);
+  filter.action ? params.Add(*filter.action) : params.Null();
+  params.Add(filter.action_not);
+  filter.parent ? params.Add(*filter.parent) : params.Null();
+  params.Add(filter.parent_not);
+  if (filter.labels.empty()) {
+    params.Null();
+  } else {
+    params.Add(nlohmann::json(filter.labels)
+                   .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  }
+  params.Add(std::int64_t{limit});
+  return params;
+}
+
+Array States(const std::vector<State>& states, bool terminal) {
+  Array array(Element::kInt2, 0);
+  for (const State state : states) {
+    if (IsTerminal(state) == terminal) array.Add(static_cast<std::int16_t>(state));
+  }
+  return array;
+}
+
+}  // namespace
+
+PostgresReader::Loan::Loan(PostgresReader& reader, std::unique_ptr<Connection> connection)
+    : reader_(&reader), connection_(std::move(connection)) {}
+
+PostgresReader::Loan::~Loan() {
+  if (connection_ == nullptr) return;
+  absl::MutexLock lock(&reader_->mu_);
+  reader_->idle_.push_back(std::move(connection_));
+}
+
+absl::StatusOr<std::unique_ptr<Reader>> PostgresReader::Create(const StoreOptions& options,
+                                                               Observer observer, Clock& clock) {
+  CAPSTAN_RETURN_IF_ERROR(CheckOptions(options));
+  std::unique_ptr<PostgresReader> reader(new PostgresReader(options, observer, clock));
+  CAPSTAN_RETURN_IF_ERROR(reader->CheckReady());
+  return std::unique_ptr<Reader>(std::move(reader));
+}
+
+PostgresReader::PostgresReader(const StoreOptions& options, const Observer& observer, Clock& clock)
+    : options_(options) {
+  for (int i = 0; i < options.reader_connections; ++i) {
+    idle_.push_back(
+        std::make_unique<Connection>(options, "read", Planning::kCustom, observer, clock));
+  }
+}
+
+absl::StatusOr<PostgresReader::Loan> PostgresReader::Borrow() {
+  absl::MutexLock lock(&mu_);
+  if (!mu_.AwaitWithTimeout(absl::Condition(this, &PostgresReader::HasIdle),
+                            options_.reader_wait)) {
+    return absl::ResourceExhaustedError("database: all connections are busy");
+  }
+  // The one used last: it is the most likely to be connected.
+  std::unique_ptr<Connection> connection = std::move(idle_.back());
+  idle_.pop_back();
+  return Loan(*this, std::move(connection));
+}
+
+absl::StatusOr<Rows> PostgresReader::RunOne(const Statement& statement, const Params& params) {
+  CAPSTAN_ASSIGN_OR_RETURN(const Loan loan, Borrow());
+  const bool was_connected = (*loan).connected();
+  absl::StatusOr<Rows> rows = (*loan).Run(statement, params);
+  // An idle connection may have died long ago without anybody noticing: try once on a new one.
+  if (was_connected && !rows.ok() && !(*loan).connected()) rows = (*loan).Run(statement, params);
+  return rows;
+}
+
+absl::StatusOr<std::vector<StoredEvent>> PostgresReader::ReadEvents(const ExecutionId& id,
+                                                                    std::int32_t after_seq,
+                                                                    int limit) {
+  CAPSTAN_ASSIGN_OR_RETURN(
+      const Rows rows,
+      RunOne(sql::kEventRead, Params().Add(id).Add(after_seq).Add(std::int64_t{limit})));
+  std::vector<StoredEvent> events;
+  for (int i = 0; i < rows.size(); ++i) events.push_back(ReadEvent(rows, i, id, 0));
+  return events;
+}
+
+absl::StatusOr<std::vector<StoredEvent>> PostgresReader::ReadAllEvents(
+    absl::Span<const ExecutionId> ids) {
+  Array array(Element::kUuid, ids.size() * 20);
+  for (const ExecutionId& id : ids) array.Add(id);
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows rows,
+                           RunOne(sql::kEventReadAll, Params().Add(std::move(array))));
+  std::vector<StoredEvent> events;
+  for (int i = 0; i < rows.size(); ++i)
+    events.push_back(ReadEvent(rows, i, rows.Uuid<ExecutionId>(i, 0), 1));
+  return events;
+}
+
+absl::StatusOr<std::vector<ExecutionId>> PostgresReader::List(const Statement& statement,
+                                                              const Params& params) {
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows rows, RunOne(statement, params));
+  std::vector<ExecutionId> ids;
+  for (int i = 0; i < rows.size(); ++i) ids.push_back(rows.Uuid<ExecutionId>(i, 0));
+  return ids;
+}
+
+absl::StatusOr<std::vector<ExecutionId>> PostgresReader::ListExecutions(
+    const ExecutionFilter& filter, const ExecutionId& before, int limit) {
+  if (filter.states.empty()) return List(sql::kListAny, FilterParams(filter, before, limit));
+  const bool ended = std::any_of(filter.states.begin(), filter.states.end(), IsTerminal);
+  const bool live = !std::all_of(filter.states.begin(), filter.states.end(), IsTerminal);
+  std::vector<ExecutionId> found;
+  // Live ones first: what ends in between is then found by the second statement, or by both.
+  if (live) {
+    CAPSTAN_ASSIGN_OR_RETURN(
+        found, List(sql::kListLiveNewest,
+                    FilterParams(filter, before, limit).Add(States(filter.states, false))));
+  }
+  if (ended) {
+    CAPSTAN_ASSIGN_OR_RETURN(
+        const auto more,
+        List(sql::kListEnded,
+             FilterParams(filter, before, limit).Add(States(filter.states, true))));
+    found.insert(found.end(), more.begin(), more.end());
+  }
+  std::sort(found.begin(), found.end(), std::greater<>());
+  found.erase(std::unique(found.begin(), found.end()), found.end());
+  found.resize(std::min(found.size(), static_cast<std::size_t>(limit)));
+  return found;
+}
+
+absl::StatusOr<std::vector<ExecutionId>> PostgresReader::ListLive(const ExecutionFilter& filter,
+                                                                  const ExecutionId& after,
+                                                                  int limit) {
+  if (!filter.states.empty() &&
+      std::all_of(filter.states.begin(), filter.states.end(), IsTerminal)) {
+    return std::vector<ExecutionId>();
+  }
+  return List(sql::kListLiveOldest,
+              FilterParams(filter, after, limit).Add(States(filter.states, false)));
+}
+
+absl::StatusOr<SignalResult> PostgresReader::AppendSignal(const ExecutionId& id, SignalKind kind,
+                                                          std::string_view caller,
+                                                          std::string_view reason) {
+  CAPSTAN_ASSIGN_OR_RETURN(const Loan loan, Borrow());
+  absl::StatusOr<SignalResult> result = absl::UnavailableError("signal: not tried");
+  for (int i = 0; i < kSignalTries; ++i) {
+    const bool was_connected = (*loan).connected();
+    result = AppendOn(*loan, id, kind, caller, reason);
+    const bool stale = i == 0 && was_connected && !(*loan).connected();
+    if (!absl::IsAborted(result.status()) && !stale) break;
+  }
+  return result;
+}
+
+absl::StatusOr<SignalResult> PostgresReader::AppendOn(Connection& connection, const ExecutionId& id,
+                                                      SignalKind kind, std::string_view caller,
+                                                      std::string_view reason) {
+  Transaction transaction(connection);
+  CAPSTAN_RETURN_IF_ERROR(transaction.Begin());
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows counted,
+                           transaction.Run(sql::kSignalCount, Params().Add(id)));
+  if (counted.empty()) return absl::NotFoundError("no such execution");
+  if (IsTerminal(static_cast<State>(counted.Int(0, 0)))) return SignalResult::kAlreadyEnded;
+  const bool leased = !counted.IsNull(0, 1);
+  const auto number = static_cast<std::int32_t>(counted.Int(0, 2));
+  const auto last_seq = static_cast<std::int32_t>(counted.Int(0, 3));
+  CAPSTAN_RETURN_IF_ERROR(transaction
+                              .Run(sql::kSignalStore, Params()
+                                                          .Add(id)
+                                                          .Add(number)
+                                                          .Add(static_cast<std::int16_t>(kind))
+                                                          .Add(caller)
+                                                          .Add(reason)
+                                                          .Add(last_seq))
+                              .status());
+  if (!leased) {
+    Array ids(Element::kUuid, 20);
+    ids.Add(id);
+    CAPSTAN_RETURN_IF_ERROR(transaction
+                                .Run(sql::kWake, Params()
+                                                     .Add(std::move(ids))
+                                                     .Add(std::int32_t{options_.action_lease_size})
+                                                     .Add(std::int32_t{options_.task_lease_size})
+                                                     .Add(false))
+                                .status());
+  }
+  CAPSTAN_RETURN_IF_ERROR(transaction.Commit());
+  if (absl::Status lost = HitFailpoint("signal.after_commit"); !lost.ok()) {
+    connection.Close();
+    return lost;
+  }
+  return SignalResult::kStored;
+}
+
+absl::StatusOr<std::vector<WorkerRow>> PostgresReader::ListWorkers() {
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows rows, RunOne(sql::kWorkerList, {}));
+  std::vector<WorkerRow> workers;
+  for (int i = 0; i < rows.size(); ++i) {
+    workers.push_back({rows.Uuid<WorkerId>(i, 0),
+                       {rows.Text(i, 1), rows.Text(i, 2)},
+                       rows.Bool(i, 3),
+                       rows.Bool(i, 4),
+                       rows.Time(i, 5),
+                       rows.Time(i, 6),
+                       static_cast<std::int32_t>(rows.Int(i, 7))});
+  }
+  return workers;
+}
+
+absl::StatusOr<Reader::Log> PostgresReader::ReadLog(const ExecutionId& id, std::int64_t offset,
+                                                    int limit) {
+  CAPSTAN_ASSIGN_OR_RETURN(
+      const Rows rows,
+      RunOne(sql::kLogRead, Params().Add(id).Add(offset).Add(std::int64_t{limit})));
+  Log log;
+  log.chunk.offset = offset;
+  if (rows.empty()) return log;
+  log.length = rows.Int(0, 0);
+  log.complete = rows.Bool(0, 1);
+  log.chunk.data = std::string(rows.Bytes(0, 2).substr(0, static_cast<std::size_t>(limit)));
+  return log;
+}
+
+absl::Status PostgresReader::CheckReady() {
+  CAPSTAN_ASSIGN_OR_RETURN(const Loan loan, Borrow());
+  return CheckSchemaOn(*loan);
+}
+
+absl::StatusOr<Reader::Stats> PostgresReader::ReadStats() {
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows rows, RunOne(sql::kStats, {}));
+  Stats stats;
+  const auto queues = rows.Ints(0, 0), executions = rows.Ints(0, 1), oldest = rows.Ints(0, 2);
+  for (std::size_t i = 0; i < queues.size(); ++i) {
+    const int queue = static_cast<int>(queues[i]);
+    stats.ready_by_queue[queue] = executions[i];
+    stats.oldest_ready_by_queue[queue] = absl::Microseconds(oldest[i]);
+  }
+  stats.parked = rows.Int(0, 3);
+  stats.live_workers = static_cast<int>(rows.Int(0, 4));
+  stats.oldest_xmin_age = absl::Microseconds(rows.Int(0, 5));
+  return stats;
+}
+
+}  // namespace capstan::storage

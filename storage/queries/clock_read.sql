@@ -1,0 +1,3 @@
+-- The database's clock.
+-- Index: none.
+SELECT clock_timestamp()

@@ -1,0 +1,66 @@
+-- Stores a flush of steps under the three-test fence: lease held under its epoch, execution.lease_id, last_seq; and
+-- execution.signals where given. Steps that pass are stored with their events, outcome, one feed row and one
+-- notification; leases that no execution names any more are deleted. Returns the numbers (from 1) of those that passed.
+-- $1 id uuid[] (sorted), $2 lease_id bigint[], $3 epoch int[], $4 seq int[], $5 signals int[] (NULL: any),
+-- $6 events int[] (how many), $7 state smallint[], $8 failure_reason smallint[], $9 machine bytea[],
+-- $10 leaves bool[] (gives the lease back), $11 distinct lease ids bigint[],
+-- events: $12 number int[] (of the step), $13 seq int[], $14 kind smallint[], $15 body bytea[]
+-- Index: lease_pkey, execution_pkey.
+WITH item AS MATERIALIZED (
+  SELECT i.*
+  FROM unnest($1::uuid[], $2::bigint[], $3::int[], $4::int[], $5::int[], $6::int[], $7::smallint[], $8::smallint[],
+              $9::bytea[], $10::bool[]) WITH ORDINALITY
+    AS i (id, lease_id, epoch, seq, signals, events, state, failure_reason, machine, leaves, number)
+),
+held AS MATERIALIZED (
+  SELECT l.id, l.epoch
+  FROM lease AS l
+  WHERE l.id = ANY ($11::bigint[])
+  ORDER BY l.id
+  FOR SHARE
+),
+moved AS (
+  UPDATE execution AS e
+  SET state = i.state,
+      last_seq = e.last_seq + i.events,
+      machine = i.machine,
+      lease_id = CASE WHEN i.leaves THEN NULL ELSE e.lease_id END
+  FROM item AS i
+  JOIN held AS h ON h.id = i.lease_id AND h.epoch = i.epoch
+  WHERE e.id = i.id
+    AND e.lease_id = i.lease_id
+    AND e.last_seq = i.seq
+    AND (i.signals IS NULL OR e.signals = i.signals)
+  RETURNING i.number, e.id, e.last_seq, e.state, i.failure_reason, i.leaves, i.lease_id AS left_lease
+),
+logged AS (
+  INSERT INTO event (execution_id, seq, kind, body)
+  SELECT m.id, v.seq, v.kind, v.body
+  FROM unnest($12::int[], $13::int[], $14::smallint[], $15::bytea[]) AS v (number, seq, kind, body)
+  JOIN moved AS m ON m.number = v.number
+),
+ended AS (
+  INSERT INTO outcome (execution_id, state, failure_reason)
+  SELECT m.id, m.state, m.failure_reason
+  FROM moved AS m
+  WHERE m.state IN (6, 7, 8)
+),
+fed AS (
+  INSERT INTO feed (kind, ids, seqs)
+  SELECT 1, array_agg(m.id), array_agg(m.last_seq)
+  FROM moved AS m
+  HAVING count(*) > 0
+  RETURNING position
+),
+emptied AS (
+  DELETE FROM lease AS l
+  WHERE l.id = ANY (ARRAY(SELECT m.left_lease FROM moved AS m WHERE m.leaves))
+    AND NOT EXISTS (
+      SELECT FROM unnest(l.ids) AS u (id)
+      JOIN execution AS e ON e.id = u.id
+      WHERE e.lease_id = l.id
+        AND u.id NOT IN (SELECT m.id FROM moved AS m WHERE m.leaves)
+    )
+)
+SELECT ARRAY(SELECT m.number::int FROM moved AS m),
+       (SELECT pg_notify('capstan_feed', '') IS NULL FROM fed)

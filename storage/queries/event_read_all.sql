@@ -1,0 +1,7 @@
+-- All events of some executions, in the order given.
+-- $1 execution_id uuid[]
+-- Index: event_pkey.
+SELECT v.execution_id, v.seq, v.kind, v.at, v.body
+FROM unnest($1::uuid[]) WITH ORDINALITY AS i (id, place)
+JOIN event AS v ON v.execution_id = i.id
+ORDER BY i.place, v.seq

@@ -1,0 +1,52 @@
+-- Stores a flush of new executions: key, lease (one per chunk), execution, event 1, one feed row, one notification.
+-- Items whose key exists already are left out and their keys returned, with the database's clock.
+-- $1 id uuid[], $2 key uuid[], $3 request_hash bytea[], $4 chunk int[] (0..1023, of one queue and priority each),
+-- $5 queue smallint[], $6 priority smallint[], $7 action text[], $8 caller text[], $9 parent_name text[],
+-- $10 parent_step int[], $11 labels text[] (JSON), $12 kind smallint[], $13 body bytea[]
+-- Index: request_key_pkey.
+WITH item AS MATERIALIZED (
+  SELECT i.*
+  FROM unnest($1::uuid[], $2::uuid[], $3::bytea[], $4::int[], $5::smallint[], $6::smallint[], $7::text[], $8::text[],
+              $9::text[], $10::int[], $11::text[], $12::smallint[], $13::bytea[])
+    AS i (id, key, request_hash, chunk, queue, priority, action, caller, parent_name, parent_step, labels, kind, body)
+),
+won AS (
+  INSERT INTO request_key (key, execution_id, request_hash)
+  SELECT i.key, i.id, i.request_hash
+  FROM item AS i
+  ORDER BY i.key
+  ON CONFLICT (key) DO NOTHING
+  RETURNING execution_id
+),
+fresh AS MATERIALIZED (
+  SELECT i.*, b.block * 1024 + i.chunk AS lease_id
+  FROM item AS i
+  CROSS JOIN (SELECT nextval('lease_block') AS block) AS b
+  WHERE i.id IN (SELECT w.execution_id FROM won AS w)
+),
+leased AS (
+  INSERT INTO lease (id, queue, priority, ids)
+  SELECT f.lease_id, f.queue, f.priority, array_agg(f.id)
+  FROM fresh AS f
+  GROUP BY f.lease_id, f.queue, f.priority
+),
+created AS (
+  INSERT INTO execution (id, lease_id, last_seq, parent_step, state, queue, priority, action, caller, parent_name, labels)
+  SELECT f.id, f.lease_id, 1, f.parent_step, 1, f.queue, f.priority, f.action, f.caller, f.parent_name, f.labels::jsonb
+  FROM fresh AS f
+),
+logged AS (
+  INSERT INTO event (execution_id, seq, kind, body)
+  SELECT f.id, 1, f.kind, f.body
+  FROM fresh AS f
+),
+fed AS (
+  INSERT INTO feed (kind, ids, seqs)
+  SELECT 1, array_agg(f.id), array_agg(1)
+  FROM fresh AS f
+  HAVING count(*) > 0
+  RETURNING position
+)
+SELECT clock_timestamp(),
+       ARRAY(SELECT i.key FROM item AS i WHERE i.id NOT IN (SELECT w.execution_id FROM won AS w)),
+       (SELECT pg_notify('capstan_feed', '') IS NULL FROM fed)

@@ -1,0 +1,253 @@
+#include "storage/submit_flush.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/failpoint.h"
+#include "core/status_macros.h"
+#include "storage/errors.h"
+#include "storage/schema.h"
+#include "storage/sql.h"
+
+namespace capstan::storage {
+namespace {
+
+// Bytes of an execution beside its texts and its event; for the limits of flush and queue.
+constexpr std::size_t kItemBytes = 128;
+
+std::size_t SizeOf(const NewExecution& e) {
+  std::size_t size = kItemBytes + e.accepted.body.size() + e.caller.size() + e.action.size() +
+                     e.parent_name.size();
+  for (const auto& [key, value] : e.labels) size += key.size() + value.size() + 8;
+  return size;
+}
+
+Uuid<RequestTag> KeyOf(const NewExecution& execution, const ExecutionId& id) {
+  if (execution.request_id.empty()) return Uuid<RequestTag>(id.bytes());
+  const std::string hash =
+      Sha256(absl::StrCat(execution.caller, absl::string_view("\0", 1), execution.request_id));
+  Uuid<RequestTag>::Bytes bytes;
+  hash.copy(reinterpret_cast<char*>(bytes.data()), bytes.size());
+  return Uuid<RequestTag>(bytes);
+}
+
+std::string LabelsJson(const std::map<std::string, std::string>& labels) {
+  return nlohmann::json(labels).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+// Numbers the leases of a flush: executions of one queue and priority share one until it is full.
+class Chunks {
+ public:
+  explicit Chunks(const StoreOptions& options) : options_(options) {}
+
+  std::int32_t Next(Queue queue, std::int16_t priority) {
+    const int size = queue == Queue::kTask ? options_.task_lease_size : options_.action_lease_size;
+    Open& open = open_[{queue, priority}];
+    if (open.left == 0) open = {next_++, size};
+    --open.left;
+    return open.chunk;
+  }
+
+ private:
+  struct Open {
+    std::int32_t chunk = 0;
+    int left = 0;
+  };
+  const StoreOptions& options_;
+  std::map<std::pair<Queue, std::int16_t>, Open> open_;
+  std::int32_t next_ = 0;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Submitter>> FlushingSubmitter::Create(const StoreOptions& options,
+                                                                     Observer observer,
+                                                                     Clock& clock) {
+  CAPSTAN_RETURN_IF_ERROR(CheckOptions(options));
+  std::unique_ptr<FlushingSubmitter> submitter(
+      new FlushingSubmitter(options, std::move(observer), clock));
+  CAPSTAN_RETURN_IF_ERROR(CheckSchemaOn(submitter->connection_));
+  CAPSTAN_RETURN_IF_ERROR(submitter->MeasureClock());
+  FlushingSubmitter* const self = submitter.get();
+  submitter->combiner_ = std::make_unique<Combiner<Item>>(
+      "submit",
+      CombinerLimits{options.flush_items, options.flush_bytes, options.queue_items,
+                     options.queue_bytes},
+      self->connection_.observer(),
+      [self](std::vector<Item> items) { self->Flush(std::move(items)); });
+  return submitter;
+}
+
+FlushingSubmitter::FlushingSubmitter(const StoreOptions& options, Observer observer, Clock& clock)
+    : options_(options),
+      clock_(clock),
+      connection_(options, "submit", Planning::kGeneric, std::move(observer), clock),
+      database_clock_(clock) {}
+
+FlushingSubmitter::~FlushingSubmitter() {
+  if (combiner_ != nullptr) combiner_->Stop();
+}
+
+absl::Status FlushingSubmitter::MeasureClock() {
+  const absl::Time before = database_clock_.Before();
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows rows, connection_.Run(sql::kClockRead));
+  database_clock_.Measured(before, rows.Time(0, 0));
+  return absl::OkStatus();
+}
+
+void FlushingSubmitter::Submit(NewExecution execution, Done done) {
+  const std::size_t size = SizeOf(execution);
+  Item item{std::move(execution),
+            std::move(done),
+            clock_.BootTime() + options_.submit_timeout,
+            {},
+            {},
+            {}};
+  if (combiner_->Add(item, size)) return;
+  item.done(combiner_->stopping()
+                ? absl::UnavailableError("submit: stopping")
+                : absl::ResourceExhaustedError("submit: too many requests are waiting"));
+}
+
+std::vector<FlushingSubmitter::Item*> FlushingSubmitter::Fold(std::vector<Item>& items,
+                                                              std::vector<Item>& later) {
+  const absl::Time now = DatabaseNow();
+  absl::flat_hash_map<Uuid<RequestTag>, Item*> first;
+  std::vector<Item*> folded;
+  for (Item& item : items) {
+    item.id = ExecutionId::Make(now);
+    item.key = KeyOf(item.execution, item.id);
+    const auto [found, fresh] = first.try_emplace(item.key, &item);
+    if (fresh) {
+      folded.push_back(&item);
+    } else if (found->second->execution.request_hash == item.execution.request_hash) {
+      found->second->twins.push_back(std::move(item.done));
+    } else {
+      later.push_back(std::move(item));
+    }
+  }
+  return folded;
+}
+
+void FlushingSubmitter::Flush(std::vector<Item> items) {
+  FlushSteps<Item> steps;
+  steps.send = [this](std::span<Item*> part, bool) { return Send(part); };
+  steps.fail = [](Item& item, const absl::Status& error) { Fail(item, error); };
+  steps.deadline = [](const Item& item) { return item.deadline; };
+  steps.stopping = [this] { return combiner_->stopping(); };
+  while (!items.empty()) {
+    std::vector<Item> later;
+    FlushUntilKnown(Fold(items, later), connection_, clock_, steps);
+    items = std::move(later);
+  }
+}
+
+absl::Status FlushingSubmitter::Send(std::span<Item*> items) {
+  const std::size_t n = items.size();
+  Array ids(Element::kUuid, n * 20), keys(Element::kUuid, n * 20), hashes(Element::kBytes, n * 36);
+  Array chunks(Element::kInt4, n * 8), queues(Element::kInt2, n * 6),
+      priorities(Element::kInt2, n * 6);
+  Array actions(Element::kText, n * 24), callers(Element::kText, n * 24),
+      parents(Element::kText, n * 24);
+  Array steps(Element::kInt4, n * 8), labels(Element::kText, n * 24), kinds(Element::kInt2, n * 6);
+  Array bodies(Element::kBytes, n * 256);
+  Chunks chunk(options_);
+  for (const Item* item : items) {
+    const NewExecution& e = item->execution;
+    ids.Add(item->id);
+    keys.Add(item->key);
+    hashes.Add(e.request_hash);
+    chunks.Add(chunk.Next(e.queue, e.priority));
+    queues.Add(static_cast<std::int16_t>(e.queue));
+    priorities.Add(e.priority);
+    actions.Add(e.action);
+    callers.Add(e.caller);
+    if (e.parent_name.empty()) {
+      parents.AddNull();
+      steps.AddNull();
+    } else {
+      parents.Add(e.parent_name);
+      steps.Add(e.parent_step);
+    }
+    if (e.labels.empty()) {
+      labels.AddNull();
+    } else {
+      labels.Add(LabelsJson(e.labels));
+    }
+    kinds.Add(e.accepted.kind);
+    bodies.Add(e.accepted.body);
+  }
+  Params params;
+  params.Add(std::move(ids)).Add(std::move(keys)).Add(std::move(hashes)).Add(std::move(chunks));
+  params.Add(std::move(queues))
+      .Add(std::move(priorities))
+      .Add(std::move(actions))
+      .Add(std::move(callers));
+  params.Add(std::move(parents)).Add(std::move(steps)).Add(std::move(labels)).Add(std::move(kinds));
+  params.Add(std::move(bodies));
+
+  if (absl::Status lost = HitFailpoint("submit.before_commit"); !lost.ok()) {
+    connection_.Close();
+    return lost;
+  }
+  const absl::Time before = database_clock_.Before();
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows result, connection_.Run(sql::kSubmit, params));
+  database_clock_.Measured(before, result.Time(0, 0));
+  if (absl::Status lost = HitFailpoint("submit.after_commit"); !lost.ok()) {
+    connection_.Close();
+    return lost;
+  }
+  return AnswerExisting(items, result);
+}
+
+absl::Status FlushingSubmitter::AnswerExisting(std::span<Item*> items, const Rows& result) {
+  const auto lost = result.Uuids<Uuid<RequestTag>>(0, 1);
+  struct Existing {
+    ExecutionId id;
+    std::string hash;
+  };
+  absl::flat_hash_map<Uuid<RequestTag>, Existing> existing;
+  if (!lost.empty()) {
+    Array keys(Element::kUuid, lost.size() * 20);
+    for (const auto& key : lost) keys.Add(key);
+    CAPSTAN_ASSIGN_OR_RETURN(const Rows rows,
+                             connection_.Run(sql::kSubmitExisting, Params().Add(std::move(keys))));
+    for (int i = 0; i < rows.size(); ++i) {
+      existing[rows.Uuid<Uuid<RequestTag>>(i, 0)] = {rows.Uuid<ExecutionId>(i, 1), rows.Text(i, 2)};
+    }
+    if (existing.size() !=
+        lost.size()) {  // a key was dropped as too old just now: it is free again
+      return absl::UnavailableError("submit: a request id expired meanwhile");
+    }
+  }
+  for (Item* item : items) {
+    const auto found = existing.find(item->key);
+    if (found == existing.end()) {
+      Answer(*item, item->id, false, item->execution.request_hash);
+    } else {  // its own id: an earlier try of this flush stored it
+      Answer(*item, found->second.id, found->second.id != item->id, found->second.hash);
+    }
+  }
+  return absl::OkStatus();
+}
+
+void FlushingSubmitter::Answer(Item& item, const ExecutionId& id, bool deduplicated,
+                               std::string_view stored_hash) {
+  const bool same = item.execution.request_hash == stored_hash;
+  item.done(same ? absl::StatusOr<SubmitResult>(SubmitResult{id, deduplicated})
+                 : RequestIdReused(id));
+  for (const Done& twin : item.twins) {
+    twin(same ? absl::StatusOr<SubmitResult>(SubmitResult{id, true}) : RequestIdReused(id));
+  }
+}
+
+void FlushingSubmitter::Fail(Item& item, const absl::Status& error) {
+  item.done(error);
+  for (const Done& twin : item.twins) twin(error);
+}
+
+}  // namespace capstan::storage
