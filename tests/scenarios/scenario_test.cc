@@ -1,0 +1,308 @@
+// The system's promises, each as a story: a real server, real workers, real Postgres, a simulated
+// cluster.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <filesystem>
+#include <set>
+#include <thread>
+
+#include "google/protobuf/util/message_differencer.h"
+#include "tests/scenarios/system.h"
+#include "tests/support/status_matchers.h"
+
+namespace capstan::testing {
+namespace {
+
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+using v1::Execution;
+
+constexpr char kActions[] = "capstan-actions";
+
+kubesim::Fault FaultOn(const std::string& verb, const std::string& resource,
+                       kubesim::FaultKind kind) {
+  kubesim::Fault fault;
+  fault.verb = verb;
+  fault.resource = resource;
+  fault.kind = kind;
+  return fault;
+}
+
+bool Same(const std::vector<v1::ExecutionEvent>& a, const std::vector<v1::ExecutionEvent>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) {
+    return google::protobuf::util::MessageDifferencer::Equals(x, y);
+  });
+}
+
+class ScenarioTest : public ::testing::Test {
+ protected:
+  std::unique_ptr<System> system_ = System::Make();
+  Server server_ = system_->StartServer();
+};
+
+TEST_F(ScenarioTest, S2_55_ScaleDeploymentRunsToItsEndAndStreamsEveryEvent) {
+  const auto worker = system_->StartWorker();
+
+  const Streamed run = Execute(server_, Scale(3));
+
+  ASSERT_TRUE(run.status.ok()) << run.status.error_message();
+  EXPECT_EQ(run.End().to(), Execution::STATE_SUCCEEDED) << run.End().DebugString();
+  EXPECT_EQ(run.End().outcome().resources(0).before().fields().at("replicas").number_value(), 1);
+  EXPECT_EQ(run.End().outcome().resources(0).after().fields().at("replicas").number_value(), 3);
+  EXPECT_EQ(system_->kube().Replicas("default", "web"), 3);
+  EXPECT_TRUE(Same(run.events, ListEvents(server_, run.snapshot->name())));
+}
+
+TEST_F(ScenarioTest, S2_24_ACallIntoKubeSystemIsDeniedWithItsRuleAndCreatesNoJob) {
+  const auto worker = system_->StartWorker();
+
+  const Streamed run = Execute(server_, Scale(0, "kube-system", "coredns"));
+
+  EXPECT_TRUE(run.status.ok());
+  EXPECT_EQ(run.End().failure_reason(), Execution::FAILURE_REASON_POLICY_DENIED);
+  EXPECT_THAT(run.End().message(), HasSubstr("namespace-restrictions/"));
+  EXPECT_EQ(system_->kube().CountCalls("create", "jobs"), 0);
+}
+
+TEST_F(ScenarioTest, S2_36_ADryRunReturnsThePlanAndLeavesNoObject) {
+  const auto worker = system_->StartWorker();
+  v1::ExecuteActionRequest request = Scale(3);
+  request.set_dry_run(true);
+
+  const Streamed run = Execute(server_, request);
+
+  EXPECT_EQ(run.End().to(), Execution::STATE_SUCCEEDED);
+  EXPECT_TRUE(run.End().outcome().dry_run());
+  EXPECT_THAT(run.End().outcome().plan().rendered_job(), HasSubstr("--replicas=3"));
+  EXPECT_EQ(system_->kube().CountCalls("create", "jobs"), 0);
+  EXPECT_EQ(system_->kube().Replicas("default", "web"), 1);
+}
+
+TEST_F(ScenarioTest, S2_9_TheSameRequestFromManyClientsIsOneExecutionAndOneJob) {
+  const auto worker = system_->StartWorker();
+  const v1::ExecuteActionRequest request = Scale(3);
+  std::vector<std::string> names(64);
+  std::vector<std::thread> clients;
+
+  for (std::string& name : names) {
+    clients.emplace_back([&] {
+      if (const Streamed run = Execute(server_, request); run.snapshot.has_value())
+        name = run.snapshot->name();
+    });
+  }
+  for (std::thread& client : clients) client.join();
+
+  EXPECT_THAT(std::set<std::string>(names.begin(), names.end()), SizeIs(1));
+  EXPECT_EQ(system_->kube().CountCalls("create", "jobs"), 1);
+  EXPECT_EQ(system_->kube().PodsRun(JobOf(names[0])), 1);
+}
+
+TEST_F(ScenarioTest, AWorkerThatDiesWhileTheJobRunsIsReplacedAndTheJobIsAdopted) {
+  system_->kube().HoldJobs();
+  auto first = system_->StartWorker();
+  const std::string name = *Submit(server_, Scale(3));
+  WatchUntil(server_, name, v1::ExecutionEvent::kJobArmed);
+  ASSERT_TRUE(system_->kube().WaitFor([&] { return system_->kube().PodsRun(JobOf(name)) == 1; }));
+
+  first->Signal(SIGKILL);
+  const auto second = system_->StartWorker();
+  WatchUntil(server_, name, v1::ExecutionEvent::kLeaseLost);
+  system_->kube().ReleaseJobs();
+  const Streamed run = Watch(server_, name);
+
+  EXPECT_EQ(run.End().to(), Execution::STATE_SUCCEEDED);
+  EXPECT_EQ(system_->kube().PodsRun(JobOf(name)), 1);
+  EXPECT_EQ(system_->kube().CountCalls("create", "jobs"), 1);
+}
+
+TEST_F(ScenarioTest, AWorkerThatWasPausedPastItsLeaseDoesNotActWhenItWakes) {
+  system_->kube().HoldJobs();
+  auto first = system_->StartWorker();
+  const std::string name = *Submit(server_, Scale(3));
+  WatchUntil(server_, name, v1::ExecutionEvent::kJobArmed);
+
+  first->Signal(SIGSTOP);
+  ASSERT_TRUE(first->WaitStopped());
+  const auto second = system_->StartWorker();
+  WatchUntil(server_, name, v1::ExecutionEvent::kLeaseLost);
+  first->Signal(SIGCONT);
+  ASSERT_TRUE(first->WaitForLog("declared dead"));
+  system_->kube().ReleaseJobs();
+  const Streamed run = Watch(server_, name);
+
+  EXPECT_EQ(run.End().to(), Execution::STATE_SUCCEEDED);
+  EXPECT_EQ(system_->kube().PodsRun(JobOf(name)), 1);
+}
+
+TEST_F(ScenarioTest, S2_19_AJobDeletedByOthersAfterItWasArmedIsAnUnknownOutcomeAndNotRecreated) {
+  system_->kube().HoldJobs();
+  const auto worker = system_->StartWorker();
+  const std::string name = *Submit(server_, Scale(3));
+  WatchUntil(server_, name, v1::ExecutionEvent::kJobArmed);
+  ASSERT_TRUE(system_->kube().WaitFor([&] { return system_->kube().PodsRun(JobOf(name)) == 1; }));
+
+  ASSERT_OK(system_->kube().DeleteJobExternally(kActions, JobOf(name)));
+  const Streamed run = Watch(server_, name);
+
+  EXPECT_EQ(run.End().failure_reason(), Execution::FAILURE_REASON_OUTCOME_UNKNOWN);
+  EXPECT_EQ(system_->kube().CountCalls("create", "jobs"), 1);
+}
+
+TEST_F(ScenarioTest, ACancelReachesTheRunningJob) {
+  system_->kube().HoldJobs();
+  const auto worker = system_->StartWorker();
+  const std::string name = *Submit(server_, Scale(3));
+  WatchUntil(server_, name, v1::ExecutionEvent::kJobArmed);
+
+  v1::CancelExecutionRequest request;
+  request.set_name(name);
+  request.set_reason("wrong deployment");
+  v1::CancelExecutionResponse response;
+  grpc::ClientContext context;
+  ASSERT_TRUE(server_.executions->CancelExecution(&context, request, &response).ok());
+  const Streamed run = Watch(server_, name);
+
+  EXPECT_EQ(run.End().to(), Execution::STATE_CANCELLED);
+  EXPECT_EQ(run.End().outcome().effect(), Execution::EFFECT_POSSIBLE);
+  EXPECT_THAT(run.End().message(), HasSubstr("wrong deployment"));
+  EXPECT_TRUE(system_->kube().List("jobs", kActions).empty());
+}
+
+TEST_F(ScenarioTest, ACancelBeforeAnyWorkerHasItEndsWithoutEffect) {
+  const std::string name = *Submit(server_, Scale(3));
+  v1::CancelExecutionRequest request;
+  request.set_name(name);
+  v1::CancelExecutionResponse response;
+  grpc::ClientContext context;
+  ASSERT_TRUE(server_.executions->CancelExecution(&context, request, &response).ok());
+
+  const auto worker = system_->StartWorker();
+  const Streamed run = Watch(server_, name);
+
+  EXPECT_EQ(run.End().to(), Execution::STATE_CANCELLED);
+  EXPECT_EQ(run.End().outcome().effect(), Execution::EFFECT_NONE);
+  EXPECT_EQ(system_->kube().CountCalls("create", "jobs"), 0);
+}
+
+TEST_F(ScenarioTest, AServerKilledInMidStreamIsReplacedByAnotherWithoutAGap) {
+  system_->kube().HoldJobs();
+  const auto worker = system_->StartWorker();
+  const std::string name = *Submit(server_, Scale(3));
+  const Streamed before = WatchUntil(server_, name, v1::ExecutionEvent::kJobCreated);
+  Server other = system_->StartServer();
+
+  server_.process->Signal(SIGKILL);
+  system_->kube().ReleaseJobs();
+  const Streamed after = Watch(other, name, before.events.back().seq());
+
+  std::vector<v1::ExecutionEvent> all = before.events;
+  all.insert(all.end(), after.events.begin(), after.events.end());
+  EXPECT_TRUE(Same(all, ListEvents(other, name)));
+}
+
+TEST_F(ScenarioTest, S2_32_APolicyDirectoryThatWasEmptiedDeniesTheNextActionAndTheWorkerLives) {
+  const auto worker = system_->StartWorker();
+  ASSERT_EQ(Execute(server_, Scale(2)).End().to(), Execution::STATE_SUCCEEDED);
+
+  for (const auto& entry : std::filesystem::directory_iterator(system_->policies())) {
+    std::filesystem::remove_all(entry.path());
+  }
+  const Streamed run = Execute(server_, Scale(3));
+
+  EXPECT_EQ(run.End().to(), Execution::STATE_FAILED);
+  EXPECT_EQ(run.End().outcome().effect(), Execution::EFFECT_NONE);
+  EXPECT_TRUE(worker->Running());
+  EXPECT_EQ(system_->kube().Replicas("default", "web"), 2);
+}
+
+TEST_F(ScenarioTest, S2_10_AnApiThatIsAwayForAMomentDelaysTheJobAndNothingMore) {
+  kubesim::Fault away = FaultOn("create", "jobs", kubesim::FaultKind::kStatus);
+  away.code = 503;
+  away.count = 3;
+  const int fault = system_->kube().InjectFault(away);
+  const auto worker = system_->StartWorker();
+
+  const Streamed run = Execute(server_, Scale(3));
+
+  EXPECT_EQ(run.End().to(), Execution::STATE_SUCCEEDED) << run.End().DebugString();
+  EXPECT_GE(system_->kube().FaultHits(fault), 1);
+  EXPECT_EQ(system_->kube().PodsRun(JobOf(run.snapshot->name())), 1);
+}
+
+TEST_F(ScenarioTest, ACreateWhoseReplyIsCutIsFoundAndNotRepeated) {
+  system_->kube().InjectFault(FaultOn("create", "jobs", kubesim::FaultKind::kApplyThenCut));
+  const auto worker = system_->StartWorker();
+
+  const Streamed run = Execute(server_, Scale(3));
+
+  EXPECT_EQ(run.End().to(), Execution::STATE_SUCCEEDED);
+  EXPECT_EQ(system_->kube().PodsRun(JobOf(run.snapshot->name())), 1);
+}
+
+TEST_F(ScenarioTest, AnArmWhoseReplyIsCutRunsOnePod) {
+  system_->kube().InjectFault(FaultOn("patch", "jobs", kubesim::FaultKind::kApplyThenCut));
+  const auto worker = system_->StartWorker();
+
+  const Streamed run = Execute(server_, Scale(3));
+
+  EXPECT_EQ(run.End().to(), Execution::STATE_SUCCEEDED);
+  EXPECT_EQ(system_->kube().PodsRun(JobOf(run.snapshot->name())), 1);
+}
+
+TEST_F(ScenarioTest, AWorkerThatIsToldToStopGivesItsWorkToAnotherAtOnce) {
+  system_->kube().HoldJobs();
+  auto first = system_->StartWorker();
+  const std::string name = *Submit(server_, Scale(3));
+  WatchUntil(server_, name, v1::ExecutionEvent::kJobArmed);
+  const auto second = system_->StartWorker();
+
+  first->Signal(SIGTERM);
+  EXPECT_EQ(first->Wait(), 0);
+  system_->kube().ReleaseJobs();
+  const Streamed run = Watch(server_, name);
+
+  EXPECT_EQ(run.End().to(), Execution::STATE_SUCCEEDED);
+  for (const v1::ExecutionEvent& event : run.events) EXPECT_FALSE(event.has_lease_lost());
+}
+
+TEST_F(ScenarioTest, AFailedProgramEndsJobFailedWithItsExitCodeAndLog) {
+  system_->kube().HoldJobs();
+  const auto worker = system_->StartWorker();
+  const std::string name = *Submit(server_, Scale(3));
+  WatchUntil(server_, name, v1::ExecutionEvent::kJobArmed);
+  ASSERT_TRUE(system_->kube().WaitFor([&] { return system_->kube().PodsRun(JobOf(name)) == 1; }));
+
+  system_->kube().FinishPod(JobOf(name), 7, "error: no such deployment\n");
+  const Streamed run = Watch(server_, name);
+
+  EXPECT_EQ(run.End().failure_reason(), Execution::FAILURE_REASON_JOB_FAILED);
+  EXPECT_EQ(run.End().outcome().exit_code(), 7);
+  v1::ReadLogRequest request;
+  request.set_name(name);
+  grpc::ClientContext context;
+  const auto reader = server_.executions->ReadLog(&context, request);
+  std::string log;
+  v1::ReadLogResponse piece;
+  while (reader->Read(&piece)) log += piece.data();
+  EXPECT_THAT(log, HasSubstr("no such deployment"));
+}
+
+TEST_F(ScenarioTest, S2_3_AnEndedExecutionStaysAsItIs) {
+  const auto worker = system_->StartWorker();
+  const Streamed run = Execute(server_, Scale(3));
+
+  v1::CancelExecutionRequest request;
+  request.set_name(run.snapshot->name());
+  v1::CancelExecutionResponse response;
+  grpc::ClientContext context;
+  ASSERT_TRUE(server_.executions->CancelExecution(&context, request, &response).ok());
+
+  EXPECT_EQ(response.execution().state(), Execution::STATE_SUCCEEDED);
+  EXPECT_THAT(ListEvents(server_, run.snapshot->name()), SizeIs(run.events.size()));
+}
+
+}  // namespace
+}  // namespace capstan::testing
