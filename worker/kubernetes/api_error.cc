@@ -4,10 +4,9 @@
 
 #include "absl/strings/cord.h"
 #include "absl/strings/numbers.h"
-
+#include "core/text.h"
 #include "nlohmann/json.hpp"
 #include "worker/kubernetes/json_fields.h"
-#include "worker/kubernetes/text.h"
 
 namespace capstan::kubernetes {
 namespace {
@@ -85,10 +84,10 @@ absl::Status MakeApiStatus(absl::StatusCode code, std::string_view what, const A
         {{"reason", cause.reason}, {"field", cause.field}, {"message", cause.message}});
   }
 
-  std::string message = StrCat(what, ": ");
-  if (error.http_code != 0) StrAppend(&message, "HTTP ", error.http_code, " ");
-  if (!error.reason.empty()) StrAppend(&message, error.reason, ": ");
-  StrAppend(&message, error.message);
+  std::string message = Cat(what, ": ");
+  if (error.http_code != 0) Append(&message, "HTTP ", error.http_code, " ");
+  if (!error.reason.empty()) Append(&message, error.reason, ": ");
+  Append(&message, error.message);
   absl::Status status(code, message);
   // Bytes that are no UTF-8 may come from anywhere; a payload must not throw over them.
   status.SetPayload(std::string(kPayloadUrl),

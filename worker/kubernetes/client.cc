@@ -6,13 +6,12 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
-
 #include "core/status_macros.h"
+#include "core/text.h"
 #include "worker/kubernetes/http_transport.h"
 #include "worker/kubernetes/json_fields.h"
 #include "worker/kubernetes/line_splitter.h"
 #include "worker/kubernetes/rate_limiter.h"
-#include "worker/kubernetes/text.h"
 #include "worker/kubernetes/token_source.h"
 
 namespace capstan::kubernetes {
@@ -39,25 +38,25 @@ std::string Escaped(std::string_view text) {
 
 std::string PathOf(Resource resource, std::string_view name_space, std::string_view name = "") {
   std::string path(resource.api);
-  if (!name_space.empty()) StrAppend(&path, "/namespaces/", Escaped(name_space));
-  StrAppend(&path, "/", resource.plural);
-  if (!name.empty()) StrAppend(&path, "/", Escaped(name));
+  if (!name_space.empty()) Append(&path, "/namespaces/", Escaped(name_space));
+  Append(&path, "/", resource.plural);
+  if (!name.empty()) Append(&path, "/", Escaped(name));
   return path;
 }
 
 // "get jobs actions/capstan-0123…", the beginning of every error.
 std::string Described(std::string_view verb, Resource resource, std::string_view name_space,
                       std::string_view name = "") {
-  std::string what = StrCat(verb, " ", resource.plural, " ", name_space);
+  std::string what = Cat(verb, " ", resource.plural, " ", name_space);
   if (!name_space.empty() && !name.empty()) what += "/";
-  StrAppend(&what, name);
+  Append(&what, name);
   return std::string(absl::StripTrailingAsciiWhitespace(what));
 }
 
 class Query {
  public:
   void Add(std::string_view key, std::string_view value) {
-    StrAppend(&text_, text_.empty() ? "?" : "&", key, "=", Escaped(value));
+    Append(&text_, text_.empty() ? "?" : "&", key, "=", Escaped(value));
   }
   void AddIfSet(std::string_view key, std::string_view value) {
     if (!value.empty()) Add(key, value);
@@ -97,7 +96,7 @@ absl::Status NoAnswer(std::string_view what, const HttpResult& result, bool is_w
   error.message = result.detail;
   if (is_write && result.sent) {
     error.outcome_unknown = true;
-    return MakeApiStatus(absl::StatusCode::kUnknown, StrCat(what, ": sent, no answer"), error);
+    return MakeApiStatus(absl::StatusCode::kUnknown, Cat(what, ": sent, no answer"), error);
   }
   return MakeApiStatus(
       result.stopped ? absl::StatusCode::kCancelled : absl::StatusCode::kUnavailable, what, error);
@@ -122,14 +121,14 @@ absl::Status AsUnknown(const absl::Status& status) {
   ApiError error = ApiErrorOf(status).value_or(ApiError{});
   error.outcome_unknown = true;
   return MakeApiStatus(absl::StatusCode::kUnknown,
-                       StrCat("an earlier attempt may have been applied; then: ", status.message()),
+                       Cat("an earlier attempt may have been applied; then: ", status.message()),
                        error);
 }
 
 absl::StatusOr<WatchEvent> ParseWatchEvent(std::string_view what, std::string_view line) {
   Json json = Json::parse(line, nullptr, false);
   if (!json.is_object() || !json.contains("object")) {
-    return absl::UnavailableError(StrCat(what, ": a line of the stream is no event"));
+    return absl::UnavailableError(Cat(what, ": a line of the stream is no event"));
   }
   const std::string type = StringField(json, {"type"});
   WatchEvent event;
@@ -148,7 +147,7 @@ absl::StatusOr<WatchEvent> ParseWatchEvent(std::string_view what, std::string_vi
   } else if (type == "BOOKMARK") {
     event.type = WatchEventType::kBookmark;
   } else {
-    return absl::UnavailableError(StrCat(what, ": unknown kind of event: ", type));
+    return absl::UnavailableError(Cat(what, ": unknown kind of event: ", type));
   }
   return event;
 }
@@ -159,7 +158,7 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Create(const ClusterConfig& conf
                                                        const ClientOptions& options) {
   if (!absl::StartsWith(config.server, "https://") && !absl::StartsWith(config.server, "http://")) {
     return absl::InvalidArgumentError(
-        StrCat("server: got ", config.server, ", want http://… or https://…"));
+        Cat("server: got ", config.server, ", want http://… or https://…"));
   }
   return std::unique_ptr<Client>(new Client(config, clock, options));
 }
@@ -188,14 +187,14 @@ absl::StatusOr<ListResult> Client::List(const ListRequest& request, const CallOp
   std::string next;
   for (int restarts = 0;;) {
     Query query;
-    query.Add("limit", StrCat(request.page_size));
+    query.Add("limit", Cat(request.page_size));
     query.AddIfSet("labelSelector", request.label_selector);
     query.AddIfSet("fieldSelector", request.field_selector);
     query.AddIfSet("continue", next);
     page_options.timeout = end - clock_.BootTime();
-    absl::StatusOr<Json> page = Call(
-        what, {"GET", StrCat(PathOf(request.resource, request.name_space), query.text()), {}, {}},
-        false, page_options);
+    absl::StatusOr<Json> page =
+        Call(what, {"GET", Cat(PathOf(request.resource, request.name_space), query.text()), {}, {}},
+             false, page_options);
     if (absl::IsOutOfRange(page.status()) && !next.empty() && restarts++ < kMaxListRestarts) {
       result = ListResult{};
       next.clear();
@@ -207,8 +206,7 @@ absl::StatusOr<ListResult> Client::List(const ListRequest& request, const CallOp
       for (Json& item : *items) result.items.push_back(std::move(item));
     }
     if (result.items.size() > request.max_items) {
-      return absl::ResourceExhaustedError(
-          StrCat(what, ": more than ", request.max_items, " objects"));
+      return absl::ResourceExhaustedError(Cat(what, ": more than ", request.max_items, " objects"));
     }
     next = StringField(*page, {"metadata", "continue"});
     if (next.empty()) {
@@ -225,7 +223,7 @@ absl::StatusOr<Json> Client::Create(Resource resource, std::string_view name_spa
   query.Add("fieldValidation", "Strict");
   return Call(Described("create", resource, name_space),
               {"POST",
-               StrCat(PathOf(resource, name_space), query.text()),
+               Cat(PathOf(resource, name_space), query.text()),
                {"Content-Type: application/json"},
                std::string(body)},
               true, options);
@@ -239,8 +237,8 @@ absl::StatusOr<Json> Client::Patch(Resource resource, std::string_view name_spac
   query.Add("fieldValidation", "Strict");
   return Call(Described("patch", resource, name_space, name),
               {"PATCH",
-               StrCat(PathOf(resource, name_space, name), query.text()),
-               {StrCat("Content-Type: ", ContentTypeOf(type))},
+               Cat(PathOf(resource, name_space, name), query.text()),
+               {Cat("Content-Type: ", ContentTypeOf(type))},
                patch.dump(-1, ' ', false, Json::error_handler_t::replace)},
               true, options);
 }
@@ -271,7 +269,7 @@ absl::Status Client::Watch(const WatchRequest& request,
   Query query;
   query.Add("watch", "true");
   query.Add("allowWatchBookmarks", "true");
-  query.Add("timeoutSeconds", StrCat(std::max<int64_t>(1, absl::ToInt64Seconds(request.timeout))));
+  query.Add("timeoutSeconds", Cat(std::max<int64_t>(1, absl::ToInt64Seconds(request.timeout))));
   query.AddIfSet("labelSelector", request.label_selector);
   query.AddIfSet("resourceVersion", request.resource_version);
 
@@ -283,7 +281,7 @@ absl::Status Client::Watch(const WatchRequest& request,
     return absl::OkStatus();
   };
   absl::Status status = Stream(
-      what, {"GET", StrCat(PathOf(request.resource, request.name_space), query.text()), {}, {}},
+      what, {"GET", Cat(PathOf(request.resource, request.name_space), query.text()), {}, {}},
       request.timeout + kStreamMargin,
       [&](std::string_view bytes) {
         stream_error = lines.Push(bytes, on_line);
@@ -305,11 +303,11 @@ absl::Status Client::ReadLog(const LogRequest& request,
               absl::FormatTime(absl::RFC3339_sec, *request.since_time, absl::UTCTimeZone()));
   }
   if (request.limit_bytes.has_value()) {
-    query.Add("limitBytes", StrCat(*request.limit_bytes));
+    query.Add("limitBytes", Cat(*request.limit_bytes));
   }
   return Stream(
       Described("read log of", kPods, request.name_space, request.pod),
-      {"GET", StrCat(PathOf(kPods, request.name_space, request.pod), "/log", query.text()), {}, {}},
+      {"GET", Cat(PathOf(kPods, request.name_space, request.pod), "/log", query.text()), {}, {}},
       options.timeout, on_bytes, options.stop);
 }
 
@@ -320,7 +318,7 @@ absl::StatusOr<Json> Client::Call(std::string_view what, HttpRequest request, bo
   thread_local std::minstd_rand random(std::random_device{}());
   std::uniform_real_distribution<double> jitter(0.5, 1.0);
   absl::Duration backoff = options_.backoff_min;
-  absl::Status last = absl::DeadlineExceededError(StrCat(what, ": no time left to begin"));
+  absl::Status last = absl::DeadlineExceededError(Cat(what, ": no time left to begin"));
   bool unknown = false;
   bool token_dropped = false;
 
@@ -356,7 +354,7 @@ absl::StatusOr<Json> Client::Call(std::string_view what, HttpRequest request, bo
     }
     if (wait >= end - clock_.BootTime()) break;
     if (!clock_.SleepFor(wait, options.stop)) {
-      last = absl::CancelledError(StrCat(what, ": stopped between attempts"));
+      last = absl::CancelledError(Cat(what, ": stopped between attempts"));
       break;
     }
     backoff = std::min(backoff * 2, options_.backoff_max);
@@ -371,7 +369,7 @@ absl::StatusOr<std::string> Client::Attempt(std::string_view what, HttpRequest& 
   CAPSTAN_RETURN_IF_ERROR(rate_limiter_->Acquire(time_left, stop));
   CAPSTAN_ASSIGN_OR_RETURN(const std::string token, token_source_->Token());
   if (!token.empty()) {
-    request.headers.push_back(StrCat("Authorization: Bearer ", token));
+    request.headers.push_back(Cat("Authorization: Bearer ", token));
   }
   request.headers.push_back("Accept: application/json");
 
@@ -390,7 +388,7 @@ absl::StatusOr<std::string> Client::Attempt(std::string_view what, HttpRequest& 
       stop);
   if (too_large) {
     return absl::FailedPreconditionError(
-        StrCat(what, ": the answer has more than ", kMaxResponseBytes, " bytes"));
+        Cat(what, ": the answer has more than ", kMaxResponseBytes, " bytes"));
   }
   if (!result.answered) return NoAnswer(what, result, is_write);
   if (result.code < 200 || result.code >= 300) {
@@ -405,7 +403,7 @@ absl::Status Client::Stream(std::string_view what, HttpRequest request, absl::Du
   CAPSTAN_RETURN_IF_ERROR(rate_limiter_->Acquire(time_limit, stop));
   CAPSTAN_ASSIGN_OR_RETURN(const std::string token, token_source_->Token());
   if (!token.empty()) {
-    request.headers.push_back(StrCat("Authorization: Bearer ", token));
+    request.headers.push_back(Cat("Authorization: Bearer ", token));
   }
 
   HttpLimits limits;

@@ -13,8 +13,8 @@
 
 #include "absl/strings/str_split.h"
 #include "core/status_macros.h"
+#include "core/text.h"
 #include "worker/kubernetes/file.h"
-#include "worker/kubernetes/text.h"
 #include "yaml-cpp/yaml.h"
 
 namespace capstan::kubernetes {
@@ -48,7 +48,7 @@ std::string Text(const YAML::Node& node, const char* key) {
 std::string PathText(const Entry& entry, const char* key) {
   const std::string path = Text(entry.node, key);
   if (path.empty() || path.front() == '/' || entry.folder.empty()) return path;
-  return StrCat(entry.folder, "/", path);
+  return Cat(entry.folder, "/", path);
 }
 
 void AddEntries(const YAML::Node& file, const char* list, const char* item,
@@ -66,7 +66,7 @@ absl::Status MergeFile(const std::string& path, Merged* merged) {
   try {
     const YAML::Node file = YAML::Load(text);
     if (file.IsNull()) return absl::OkStatus();
-    if (!file.IsMap()) return absl::InvalidArgumentError(StrCat(path, ": not a kubeconfig"));
+    if (!file.IsMap()) return absl::InvalidArgumentError(Cat(path, ": not a kubeconfig"));
     const size_t slash = path.rfind('/');
     const std::string folder = slash == std::string::npos ? "" : path.substr(0, slash);
     AddEntries(file, "clusters", "cluster", folder, &merged->clusters);
@@ -74,7 +74,7 @@ absl::Status MergeFile(const std::string& path, Merged* merged) {
     AddEntries(file, "contexts", "context", folder, &merged->contexts);
     if (merged->current_context.empty()) merged->current_context = Text(file, "current-context");
   } catch (const YAML::Exception& error) {
-    return absl::InvalidArgumentError(StrCat(path, ": ", error.what()));
+    return absl::InvalidArgumentError(Cat(path, ": ", error.what()));
   }
   return absl::OkStatus();
 }
@@ -82,7 +82,7 @@ absl::Status MergeFile(const std::string& path, Merged* merged) {
 absl::Status Data(const Entry& entry, const char* key, std::string_view what, std::string* data) {
   const std::string text = Text(entry.node, key);
   if (!text.empty() && !absl::Base64Unescape(text, data)) {
-    return absl::InvalidArgumentError(StrCat(what, ": ", key, " is no base64"));
+    return absl::InvalidArgumentError(Cat(what, ": ", key, " is no base64"));
   }
   return absl::OkStatus();
 }
@@ -91,26 +91,26 @@ absl::StatusOr<const Entry*> Find(const std::map<std::string, Entry>& entries,
                                   std::string_view kind, const std::string& name) {
   auto found = entries.find(name);
   if (found == entries.end()) {
-    return absl::NotFoundError(StrCat("kubeconfig: no ", kind, " named \"", name, "\""));
+    return absl::NotFoundError(Cat("kubeconfig: no ", kind, " named \"", name, "\""));
   }
   return &found->second;
 }
 
 absl::Status ReadCluster(const Entry& entry, const std::string& name, ClusterConfig* config) {
-  const std::string what = StrCat("kubeconfig: cluster \"", name, "\"");
+  const std::string what = Cat("kubeconfig: cluster \"", name, "\"");
   config->server = Text(entry.node, "server");
   if (!absl::StartsWith(config->server, "https://") &&
       !absl::StartsWith(config->server, "http://")) {
     return absl::InvalidArgumentError(
-        StrCat(what, ": server: got \"", config->server, "\", want an http(s) address"));
+        Cat(what, ": server: got \"", config->server, "\", want an http(s) address"));
   }
   if (Text(entry.node, "insecure-skip-tls-verify") == "true" &&
       absl::StartsWith(config->server, "https://")) {
     return absl::InvalidArgumentError(
-        StrCat(what, ": insecure-skip-tls-verify is refused: give certificate-authority-data"));
+        Cat(what, ": insecure-skip-tls-verify is refused: give certificate-authority-data"));
   }
   if (!Text(entry.node, "proxy-url").empty()) {
-    return absl::InvalidArgumentError(StrCat(what, ": proxy-url is not supported"));
+    return absl::InvalidArgumentError(Cat(what, ": proxy-url is not supported"));
   }
   config->tls_server_name = Text(entry.node, "tls-server-name");
   CAPSTAN_RETURN_IF_ERROR(Data(entry, "certificate-authority-data", what, &config->ca_data));
@@ -119,11 +119,11 @@ absl::Status ReadCluster(const Entry& entry, const std::string& name, ClusterCon
 }
 
 absl::Status ReadUser(const Entry& entry, const std::string& name, ClusterConfig* config) {
-  const std::string what = StrCat("kubeconfig: user \"", name, "\"");
+  const std::string what = Cat("kubeconfig: user \"", name, "\"");
   for (const char* key : {"exec", "auth-provider", "username", "as", "act-as", "act-as-groups"}) {
     if (entry.node[key]) {
       return absl::InvalidArgumentError(
-          StrCat(what, ": ", key, " is not supported: use a token or a client certificate"));
+          Cat(what, ": ", key, " is not supported: use a token or a client certificate"));
     }
   }
   CAPSTAN_RETURN_IF_ERROR(
@@ -172,15 +172,15 @@ absl::StatusOr<ClusterConfig> InClusterConfig(std::string_view host, std::string
         "not in a pod: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set");
   }
   ClusterConfig config;
-  config.token_file = StrCat(directory, "/token");
+  config.token_file = Cat(directory, "/token");
   if (!Exists(config.token_file)) {
     return absl::FailedPreconditionError(
-        StrCat("the pod has no service account token: ", config.token_file));
+        Cat("the pod has no service account token: ", config.token_file));
   }
-  config.server = host.find(':') != std::string_view::npos ? StrCat("https://[", host, "]:", port)
-                                                           : StrCat("https://", host, ":", port);
-  if (const std::string ca = StrCat(directory, "/ca.crt"); Exists(ca)) config.ca_file = ca;
-  absl::StatusOr<std::string> name_space = ReadSmallFile(StrCat(directory, "/namespace"), 256);
+  config.server = host.find(':') != std::string_view::npos ? Cat("https://[", host, "]:", port)
+                                                           : Cat("https://", host, ":", port);
+  if (const std::string ca = Cat(directory, "/ca.crt"); Exists(ca)) config.ca_file = ca;
+  absl::StatusOr<std::string> name_space = ReadSmallFile(Cat(directory, "/namespace"), 256);
   if (name_space.ok() && !absl::StripAsciiWhitespace(*name_space).empty()) {
     config.default_namespace = std::string(absl::StripAsciiWhitespace(*name_space));
   }
@@ -191,7 +191,7 @@ std::vector<std::string> KubeconfigPaths(std::string_view kubeconfig_variable,
                                          std::string_view home) {
   std::vector<std::string> paths =
       absl::StrSplit(AbslView(kubeconfig_variable), ':', absl::SkipEmpty());
-  if (paths.empty() && !home.empty()) paths.push_back(StrCat(home, "/.kube/config"));
+  if (paths.empty() && !home.empty()) paths.push_back(Cat(home, "/.kube/config"));
   return paths;
 }
 
@@ -206,12 +206,12 @@ absl::StatusOr<ClusterConfig> LoadKubeconfig(const std::vector<std::string>& pat
   }
   if (!any) {
     return absl::NotFoundError(
-        StrCat("no kubeconfig: looked for ", paths.empty() ? "none" : paths.front()));
+        Cat("no kubeconfig: looked for ", paths.empty() ? "none" : paths.front()));
   }
   try {
     return Resolve(merged, context.empty() ? merged.current_context : context);
   } catch (const YAML::Exception& error) {
-    return absl::InvalidArgumentError(StrCat("kubeconfig: ", error.what()));
+    return absl::InvalidArgumentError(Cat("kubeconfig: ", error.what()));
   }
 }
 

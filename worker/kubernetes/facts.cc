@@ -4,7 +4,6 @@
 
 #include "core/status_macros.h"
 #include "worker/kubernetes/json_fields.h"
-#include "worker/kubernetes/text.h"
 
 namespace capstan::kubernetes {
 namespace {

@@ -13,7 +13,7 @@
 
 #include "absl/strings/strip.h"
 #include "core/status_macros.h"
-#include "worker/kubernetes/text.h"
+#include "core/text.h"
 
 namespace capstan::kubernetes {
 namespace {
@@ -134,8 +134,8 @@ HttpTransport::HttpTransport(ClusterConfig config, std::string user_agent)
       colon != std::string_view::npos && authority.find(']', colon) == std::string_view::npos;
   const std::string_view host = has_port ? authority.substr(0, colon) : authority;
   const std::string_view port = has_port ? authority.substr(colon + 1) : "443";
-  connect_to_ = StrCat(config_.tls_server_name, ":", port, ":", host, ":", port);
-  base_url_ = StrCat("https://", config_.tls_server_name, ":", port, path);
+  connect_to_ = Cat(config_.tls_server_name, ":", port, ":", host, ":", port);
+  base_url_ = Cat("https://", config_.tls_server_name, ":", port, path);
 }
 
 HttpTransport::~HttpTransport() = default;
@@ -207,7 +207,7 @@ HttpResult HttpTransport::Perform(const HttpRequest& request, const HttpLimits& 
 void HttpTransport::SetOptions(Handle& handle, const HttpRequest& request, const HttpLimits& limits,
                                Exchange& exchange) const {
   CURL* easy = handle.easy;
-  curl_easy_setopt(easy, CURLOPT_URL, StrCat(base_url_, request.target).c_str());
+  curl_easy_setopt(easy, CURLOPT_URL, Cat(base_url_, request.target).c_str());
   curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
   curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);

@@ -8,9 +8,9 @@
 #include "absl/strings/str_replace.h"
 #include "core/kubernetes_names.h"
 #include "core/status_macros.h"
+#include "core/text.h"
 #include "worker/kubernetes/json_fields.h"
 #include "worker/kubernetes/outcome.h"
-#include "worker/kubernetes/text.h"
 
 namespace capstan::kubernetes {
 namespace {
@@ -55,8 +55,8 @@ CreatedJob CreatedFrom(CreatedJob::How how, const JobRef& ref, Json job) {
 }
 
 Json ArmPatch(std::string_view uid) {
-  const std::string armed_path = StrCat(
-      "/metadata/annotations/", absl::StrReplaceAll(AbslView(kArmedAnnotation), {{"/", "~1"}}));
+  const std::string armed_path =
+      Cat("/metadata/annotations/", absl::StrReplaceAll(AbslView(kArmedAnnotation), {{"/", "~1"}}));
   return Json::array({
       {{"op", "test"}, {"path", "/metadata/uid"}, {"value", uid}},
       {{"op", "test"}, {"path", armed_path}, {"value", kArmedFalse}},
@@ -92,9 +92,8 @@ bool IsOnLostNode(const Json& pod, absl::Time now) {
 }
 
 std::string Described(const Json& pod) {
-  return StrCat("pod ", StringField(pod, {"metadata", "name"}), " on node ",
-                StringField(pod, {"spec", "nodeName"}), " is ",
-                StringField(pod, {"status", "phase"}));
+  return Cat("pod ", StringField(pod, {"metadata", "name"}), " on node ",
+             StringField(pod, {"spec", "nodeName"}), " is ", StringField(pod, {"status", "phase"}));
 }
 
 absl::Time EventTime(const Json& event) {
@@ -108,7 +107,7 @@ std::vector<std::string> PodsNamedBy(const std::vector<Json>& job_events, std::s
   std::vector<std::string> pods;
   for (const Json& event : job_events) {
     const std::string message = StringField(event, {"message"});
-    if (!absl::StartsWith(message, StrCat(kCreatedPod, job, "-"))) continue;
+    if (!absl::StartsWith(message, Cat(kCreatedPod, job, "-"))) continue;
     if (pods.size() < kMaxPodsWithEvents) pods.push_back(message.substr(kCreatedPod.size()));
   }
   return pods;
@@ -156,8 +155,8 @@ absl::StatusOr<CreatedJob> JobLauncher::CreateSuspended(std::string_view rendere
   // gone.
   ApiError error = ApiErrorOf(created.status()).value_or(ApiError{});
   error.outcome_unknown = true;
-  error.message = StrCat(created.status().message(), "; then ", adopted.status().message());
-  return MakeApiStatus(absl::StatusCode::kUnknown, StrCat("create job ", ref.name), error);
+  error.message = Cat(created.status().message(), "; then ", adopted.status().message());
+  return MakeApiStatus(absl::StatusCode::kUnknown, Cat("create job ", ref.name), error);
 }
 
 absl::StatusOr<CreatedJob> JobLauncher::Adopt(const JobRef& wanted, std::string_view execution_id,
@@ -167,7 +166,7 @@ absl::StatusOr<CreatedJob> JobLauncher::Adopt(const JobRef& wanted, std::string_
   if (StringField(job, {"metadata", "labels", kExecutionLabel}) != execution_id ||
       StringField(job, {"metadata", "annotations", kSpecHashAnnotation}) != spec_hash) {
     return absl::AlreadyExistsError(
-        StrCat("the Job ", wanted.name_space, "/", wanted.name, " exists and is not ours"));
+        Cat("the Job ", wanted.name_space, "/", wanted.name, " exists and is not ours"));
   }
   return CreatedFrom(CreatedJob::How::kAdopted, wanted, std::move(job));
 }
@@ -202,7 +201,7 @@ absl::StatusOr<ArmResult> JobLauncher::Arm(const JobRef& ref, const CallOptions&
   if (!unknown) return last;
   ApiError error = ApiErrorOf(last).value_or(ApiError{});
   error.outcome_unknown = true;
-  return MakeApiStatus(absl::StatusCode::kUnknown, StrCat("arm job ", ref.name), error);
+  return MakeApiStatus(absl::StatusCode::kUnknown, Cat("arm job ", ref.name), error);
 }
 
 absl::StatusOr<JobObservation> JobLauncher::Observe(const JobRef& ref, const CallOptions& options) {
@@ -218,7 +217,7 @@ absl::StatusOr<std::vector<Json>> JobLauncher::ListPods(const JobRef& ref,
   ListRequest request;
   request.resource = kPods;
   request.name_space = ref.name_space;
-  request.label_selector = StrCat(kControllerUidLabel, "=", ref.uid);
+  request.label_selector = Cat(kControllerUidLabel, "=", ref.uid);
   CAPSTAN_ASSIGN_OR_RETURN(ListResult list, client_.List(request, options));
   for (Json& pod : list.items) {
     if (auto metadata = pod.find("metadata"); metadata != pod.end() && metadata->is_object()) {
@@ -252,7 +251,7 @@ absl::Status JobLauncher::AppendEventsOf(const std::string& name_space, std::str
   ListRequest request;
   request.resource = kEvents;
   request.name_space = name_space;
-  request.field_selector = StrCat("involvedObject.kind=", kind, ",involvedObject.name=", name);
+  request.field_selector = Cat("involvedObject.kind=", kind, ",involvedObject.name=", name);
   request.max_items = kMaxEventsRead;
   CAPSTAN_ASSIGN_OR_RETURN(ListResult list, client_.List(request, options));
   for (Json& event : list.items) {
@@ -294,8 +293,8 @@ absl::StatusOr<GoneReport> JobLauncher::ConfirmGone(const JobRef& ref, const Cal
   report.kind = GoneReport::Kind::kGone;
   if (observation.found) {
     report.kind = GoneReport::Kind::kStillThere;
-    report.detail = StrCat("Job ", ref.name_space, "/", ref.name,
-                           observation.being_deleted ? " is being deleted" : " exists");
+    report.detail = Cat("Job ", ref.name_space, "/", ref.name,
+                        observation.being_deleted ? " is being deleted" : " exists");
   }
   for (const Json& pod : observation.pods) {
     if (!IsUnfinished(pod)) continue;

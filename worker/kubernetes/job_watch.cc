@@ -5,14 +5,14 @@
 #include "core/kubernetes_names.h"
 #include "core/log.h"
 #include "core/status_macros.h"
+#include "core/text.h"
 #include "worker/kubernetes/json_fields.h"
-#include "worker/kubernetes/text.h"
 
 namespace capstan::kubernetes {
 namespace {
 
 std::string KeyOf(std::string_view name_space, std::string_view name) {
-  return StrCat(name_space, "/", name);
+  return Cat(name_space, "/", name);
 }
 
 std::string KeyOf(const Json& object) {
@@ -44,8 +44,8 @@ void EraseEntry(const std::string& key, uint64_t id, std::multimap<std::string, 
 std::string FingerprintOf(const JobObservation& observation) {
   std::string fingerprint = observation.found ? observation.resource_version : "gone";
   for (const Json& pod : observation.pods) {
-    StrAppend(&fingerprint, "|", StringField(pod, {"metadata", "name"}), "=",
-              StringField(pod, {"metadata", "resourceVersion"}));
+    Append(&fingerprint, "|", StringField(pod, {"metadata", "name"}), "=",
+           StringField(pod, {"metadata", "resourceVersion"}));
   }
   return fingerprint;
 }
@@ -60,7 +60,7 @@ JobWatch::~JobWatch() { Stop(); }
 void JobWatch::Start() {
   absl::MutexLock lock(&mu_);
   if (stopping_ || !threads_.empty()) return;
-  const std::string selector = StrCat(kInstallationLabel, "=", options_.installation);
+  const std::string selector = Cat(kInstallationLabel, "=", options_.installation);
   threads_.emplace_back([this, selector](std::stop_token stop) {
     Reflector(client_, clock_, kJobs, options_.name_space, selector, options_.reflector,
               {.on_list_begins =

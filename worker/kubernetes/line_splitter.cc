@@ -1,7 +1,7 @@
 #include "worker/kubernetes/line_splitter.h"
 
 #include "core/status_macros.h"
-#include "worker/kubernetes/text.h"
+#include "core/text.h"
 
 namespace capstan::kubernetes {
 
@@ -12,7 +12,7 @@ absl::Status LineSplitter::Push(std::string_view piece,
     const std::string_view part = piece.substr(0, end);
     if (rest_.size() + part.size() > max_line_bytes_) {
       return absl::ResourceExhaustedError(
-          StrCat("a line of the stream has more than ", max_line_bytes_, " bytes"));
+          Cat("a line of the stream has more than ", max_line_bytes_, " bytes"));
     }
     rest_.append(part);
     if (end == std::string_view::npos) return absl::OkStatus();

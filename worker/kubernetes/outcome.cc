@@ -6,10 +6,9 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
-
+#include "core/text.h"
 #include "worker/kubernetes/api_error.h"
 #include "worker/kubernetes/json_fields.h"
-#include "worker/kubernetes/text.h"
 
 namespace capstan::kubernetes {
 namespace {
@@ -167,8 +166,8 @@ const Json* LastWarning(absl::Span<const Json> events) {
 
 std::string WithWarning(std::string message, absl::Span<const Json> events) {
   if (const Json* warning = LastWarning(events)) {
-    StrAppend(&message, "; last warning: ", StringField(*warning, {"reason"}), ": ",
-              Quoted(StringField(*warning, {"message"})));
+    Append(&message, "; last warning: ", StringField(*warning, {"reason"}), ": ",
+           Quoted(StringField(*warning, {"message"})));
   }
   return message;
 }
@@ -191,8 +190,8 @@ void ExplainPodFailure(const Json& pod, JobOutcome* outcome) {
 
   if (reason == "OOMKilled") {
     outcome->failure = JobFailure::kOomKilled;
-    outcome->message = StrCat("container ", StringField(*container, {"name"}),
-                              " was killed: it used more memory than its limit");
+    outcome->message = Cat("container ", StringField(*container, {"name"}),
+                           " was killed: it used more memory than its limit");
     return;
   }
   if (pod_reason == "Evicted" || disruption != nullptr) {
@@ -200,7 +199,7 @@ void ExplainPodFailure(const Json& pod, JobOutcome* outcome) {
     const std::string why = disruption != nullptr && StringField(pod, {"status", "message"}).empty()
                                 ? StringField(*disruption, {"message"})
                                 : StringField(pod, {"status", "message"});
-    outcome->message = StrCat("the pod was taken off its node: ", Quoted(why));
+    outcome->message = Cat("the pod was taken off its node: ", Quoted(why));
     return;
   }
   if (pod_reason == "DeadlineExceeded") {
@@ -210,8 +209,8 @@ void ExplainPodFailure(const Json& pod, JobOutcome* outcome) {
   }
   if (terminated == nullptr) {
     outcome->failure = JobFailure::kJobFailed;
-    outcome->message = StrCat("the pod failed: ", pod_reason, " ",
-                              Quoted(StringField(pod, {"status", "message"})));
+    outcome->message =
+        Cat("the pod failed: ", pod_reason, " ", Quoted(StringField(pod, {"status", "message"})));
     return;
   }
 
@@ -224,10 +223,10 @@ void ExplainPodFailure(const Json& pod, JobOutcome* outcome) {
                      : cannot_run     ? JobFailure::kConfiguration
                      : forbidden      ? JobFailure::kForbidden
                                       : JobFailure::kJobFailed;
-  outcome->message = StrCat("container ", StringField(*container, {"name"}),
-                            " ended with exit code ", exit_code, ExitMeaning(exit_code));
+  outcome->message = Cat("container ", StringField(*container, {"name"}), " ended with exit code ",
+                         exit_code, ExitMeaning(exit_code));
   if (!outcome->termination_message.empty()) {
-    StrAppend(&outcome->message, ": ", Quoted(outcome->termination_message));
+    Append(&outcome->message, ": ", Quoted(outcome->termination_message));
   }
 }
 
@@ -291,8 +290,8 @@ void ExplainFailure(const JobObservation& observation, const Json& condition,
   const Json* pod = NewestPod(observation.pods);
   if (reason == "DeadlineExceeded") {
     outcome->failure = JobFailure::kDeadlineExceeded;
-    outcome->message = StrCat("the Job did not finish within its deadline of ",
-                              IntField(observation.job, {"spec", "activeDeadlineSeconds"}), " s");
+    outcome->message = Cat("the Job did not finish within its deadline of ",
+                           IntField(observation.job, {"spec", "activeDeadlineSeconds"}), " s");
     if (outcome->pods_started == 0) outcome->message += " and its pod never ran";
     outcome->message = WithWarning(std::move(outcome->message), events);
     return;
@@ -308,7 +307,7 @@ void ExplainFailure(const JobObservation& observation, const Json& condition,
                          ? FailureOfRefusal(StringField(*warning, {"message"}))
                          : JobFailure::kJobFailed;
   outcome->message =
-      WithWarning(StrCat("the Job failed: ", reason, ": ", Quoted(condition_message)), events);
+      WithWarning(Cat("the Job failed: ", reason, ": ", Quoted(condition_message)), events);
 }
 
 }  // namespace

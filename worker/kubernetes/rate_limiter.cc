@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "core/status_macros.h"
-#include "worker/kubernetes/text.h"
+#include "core/text.h"
 
 namespace capstan::kubernetes {
 
@@ -24,8 +24,8 @@ absl::Status RateLimiter::Acquire(absl::Duration max_wait, std::stop_token stop)
     wait = std::max(slot - now, absl::ZeroDuration());
     if (wait > max_wait) {
       return absl::ResourceExhaustedError(
-          StrCat("our own limit of calls to the API server is reached: the next slot is in ",
-                 absl::FormatDuration(wait)));
+          Cat("our own limit of calls to the API server is reached: the next slot is in ",
+              absl::FormatDuration(wait)));
     }
     next_slot_ = slot + interval_;
   }

@@ -3,9 +3,8 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
-
+#include "core/text.h"
 #include "worker/kubernetes/file.h"
-#include "worker/kubernetes/text.h"
 
 namespace capstan::kubernetes {
 
@@ -27,7 +26,7 @@ absl::StatusOr<std::string> TokenSource::Token() {
     return token_;
   }
   if (token_.empty()) {
-    return absl::UnavailableError(StrCat("no token in ", file_));
+    return absl::UnavailableError(Cat("no token in ", file_));
   }
   return token_;
 }
