@@ -143,7 +143,7 @@ System::~System() {
 
 std::unique_ptr<System> System::Make(SystemOptions options) {
   std::unique_ptr<System> system(new System(std::move(options)));
-  system->database_ = TestPostgres::Shared().NewDatabase();
+  system->dsn_ = TestPostgres::Shared().NewDatabase();
   auto kube = kubesim::KubeSim::Start({.namespaces = {kNamespace}});
   CAPSTAN_CHECK(kube.ok());
   system->kube_ = *std::move(kube);
@@ -161,7 +161,7 @@ Server System::StartServer() {
   const std::string ports = LogFile(absl::StrCat("ports-", number));
   Server server;
   server.process =
-      *Process::Start({Bin("capstan-server"), absl::StrCat("--store.dsn=", database_.dsn),
+      *Process::Start({Bin("capstan-server"), absl::StrCat("--store.dsn=", dsn_),
                        "--listen.address=127.0.0.1:0", "--http.address=127.0.0.1:0",
                        absl::StrCat("--catalog_dir=", CAPSTAN_SOURCE_DIR, "/catalog"),
                        absl::StrCat("--port-file=", ports)},
@@ -192,7 +192,7 @@ std::unique_ptr<Process> System::StartWorker(const std::map<std::string, std::st
       options_.worker_program.empty() ? "capstan-worker" : options_.worker_program;
   std::vector<std::string> argv = {
       Bin(program),
-      absl::StrCat("--store.dsn=", database_.dsn),
+      absl::StrCat("--store.dsn=", dsn_),
       "--store.idle_in_transaction_timeout=500ms",
       "--http.address=127.0.0.1:0",
       absl::StrCat("--catalog_dir=", CAPSTAN_SOURCE_DIR, "/catalog"),

@@ -18,7 +18,7 @@
 #include "capstan/v1/catalog_service.grpc.pb.h"
 #include "capstan/v1/execution_service.grpc.pb.h"
 #include "tests/support/kubesim/kubesim.h"
-#include "tests/support/postgres/test_postgres.h"
+#include "tests/support/postgres/postgres.h"
 
 namespace capstan::testing {
 
@@ -79,7 +79,7 @@ class System {
                                        const std::vector<std::string>& flags = {});
 
   kubesim::KubeSim& kube() { return *kube_; }
-  const std::string& dsn() const { return database_.dsn; }
+  const std::string& dsn() const { return dsn_; }
   const std::string& policies() const { return policies_; }  // a copy that a test may change
   std::string LogFile(const std::string& name) const;
 
@@ -89,7 +89,7 @@ class System {
   const SystemOptions options_;
   std::string directory_;
   std::string policies_;
-  TestDatabase database_;
+  std::string dsn_;
   std::unique_ptr<kubesim::KubeSim> kube_;
   int processes_ = 0;
 };
