@@ -1,0 +1,161 @@
+// One execution through the store: submitted, claimed, advanced, parked, woken, signalled, ended.
+#include "tests/storage/store_fixture.h"
+
+namespace capstan::storage {
+namespace {
+
+using ::capstan::testing::IsOk;
+using ::capstan::testing::IsOkAndHolds;
+using ::capstan::testing::StatusIs;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+class LifeCycle : public StoreTest {};
+
+TEST_F(LifeCycle, ASubmittedExecutionIsStoredWithItsRequestAsEventOne) {
+  const auto result = Submit(MakeExecution("r1"));
+
+  ASSERT_OK(result);
+  EXPECT_FALSE(result->deduplicated);
+  const auto events = reader().ReadEvents(result->id, 0, 10);
+  ASSERT_OK(events);
+  ASSERT_THAT(*events, SizeIs(1));
+  EXPECT_EQ((*events)[0].seq, 1);
+  EXPECT_EQ((*events)[0].kind, 10);
+  EXPECT_EQ((*events)[0].body, "accepted");
+}
+
+TEST_F(LifeCycle, AClaimHandsOutTheExecutionWithItsRequest) {
+  const auto submitted = Submit(MakeExecution());
+  const WorkerId worker = NewWorker();
+
+  const auto held = Claim(worker);
+
+  ASSERT_THAT(held, SizeIs(1));
+  EXPECT_EQ(held[0].id, submitted->id);
+  EXPECT_EQ(held[0].last_seq, 1);
+  EXPECT_EQ(held[0].state, v1::Execution::STATE_PENDING);
+  EXPECT_EQ(held[0].accepted.body, "accepted");
+  EXPECT_TRUE(held[0].alone);
+  EXPECT_THAT(Claim(worker), IsEmpty());
+}
+
+TEST_F(LifeCycle, StepsAreStoredAndTheLastOneLeavesNothingBehind) {
+  const WorkerId worker = NewWorker();
+  HeldExecution held = SubmitAndClaim(worker);
+
+  EXPECT_THAT(Commit(MakeStep(held, v1::Execution::STATE_VALIDATING, 2)),
+              IsOkAndHolds(CommitResult::kCommitted));
+  held = Reload(worker, held).at(0);
+  EXPECT_EQ(held.last_seq, 3);
+  EXPECT_EQ(held.machine, "machine at 3");
+  EXPECT_THAT(Commit(MakeEnd(held)), IsOkAndHolds(CommitResult::kCommitted));
+
+  EXPECT_THAT(*reader().ReadEvents(held.id, 0, 10), SizeIs(5));
+  EXPECT_EQ(Count("lease"), 0);
+  EXPECT_EQ(Count("outcome WHERE state = 6"), 1);
+  EXPECT_EQ(Count("execution WHERE lease_id IS NULL"), 1);
+}
+
+TEST_F(LifeCycle, AStepOnAnOldNumberIsFenced) {
+  const WorkerId worker = NewWorker();
+  const HeldExecution held = SubmitAndClaim(worker);
+  ASSERT_OK(Commit(MakeStep(held, v1::Execution::STATE_VALIDATING)));
+
+  EXPECT_THAT(Commit(MakeStep(held, v1::Execution::STATE_RUNNING)),
+              IsOkAndHolds(CommitResult::kFenced));
+}
+
+TEST_F(LifeCycle, AParkedExecutionIsWokenWhenItIsDue) {
+  const WorkerId worker = NewWorker();
+  const HeldExecution held = SubmitAndClaim(worker);
+  ASSERT_THAT(Commit(MakePark(held, absl::Hours(1))), IsOkAndHolds(CommitResult::kCommitted));
+  EXPECT_THAT(Claim(worker), IsEmpty());
+  const auto early = leases().WakeDue(100);
+  ASSERT_OK(early);
+  EXPECT_EQ(early->count, 0);
+  EXPECT_GT(early->next_due, absl::Minutes(59));
+
+  Sql("UPDATE parked SET due_at = now() RETURNING 1");
+  const auto woken = leases().WakeDue(100);
+
+  ASSERT_OK(woken);
+  EXPECT_EQ(woken->count, 1);
+  EXPECT_EQ(woken->next_due, absl::InfiniteDuration());
+  const auto again = Claim(worker);
+  ASSERT_THAT(again, SizeIs(1));
+  EXPECT_EQ(again[0].id, held.id);
+  EXPECT_EQ(again[0].last_seq, 2);
+}
+
+TEST_F(LifeCycle, ASignalIsSeenByTheNextCommitThatAsksForNone) {
+  const WorkerId worker = NewWorker();
+  const HeldExecution held = SubmitAndClaim(worker);
+  ASSERT_THAT(reader().AppendSignal(held.id, SignalKind::kCancel, "sre", "wrong cluster"),
+              IsOkAndHolds(SignalResult::kStored));
+
+  EXPECT_THAT(Commit(MakePark(held, absl::Hours(1))), IsOkAndHolds(CommitResult::kSignalsMoved));
+
+  const auto signals = leases().ReadSignals(held.id, 0);
+  ASSERT_OK(signals);
+  ASSERT_THAT(*signals, SizeIs(1));
+  EXPECT_EQ((*signals)[0].number, 1);
+  EXPECT_EQ((*signals)[0].reason, "wrong cluster");
+  EXPECT_THAT(Commit(MakeEnd(Reload(worker, held).at(0))), IsOkAndHolds(CommitResult::kCommitted));
+  EXPECT_THAT(reader().AppendSignal(held.id, SignalKind::kCancel, "sre", "late"),
+              IsOkAndHolds(SignalResult::kAlreadyEnded));
+}
+
+TEST_F(LifeCycle, ASignalWakesAParkedExecution) {
+  const WorkerId worker = NewWorker();
+  const HeldExecution held = SubmitAndClaim(worker);
+  ASSERT_THAT(Commit(MakePark(held, absl::Hours(1))), IsOkAndHolds(CommitResult::kCommitted));
+
+  ASSERT_OK(reader().AppendSignal(held.id, SignalKind::kCancel, "sre", ""));
+
+  const auto again = Claim(worker);
+  ASSERT_THAT(again, SizeIs(1));
+  EXPECT_EQ(again[0].signals, 1);
+  EXPECT_EQ(Count("parked"), 0);
+}
+
+TEST_F(LifeCycle, AStepStoresItsDecisionAndArtifacts) {
+  const WorkerId worker = NewWorker();
+  const HeldExecution held = SubmitAndClaim(worker);
+  auto step = MakeStep(held, v1::Execution::STATE_VALIDATING);
+  step.decision = NewDecision{1, true, "digest", "{}", "{\"allow\":true}"};
+  step.artifacts.push_back({"job", "application/json", "{\"kind\":\"Job\"}"});
+
+  ASSERT_THAT(Commit(step), IsOkAndHolds(CommitResult::kCommitted));
+
+  EXPECT_EQ(Sql("SELECT result_json FROM policy_decision"), "{\"allow\":true}");
+  const auto artifact = leases().ReadArtifact(held.id, "job");
+  ASSERT_OK(artifact);
+  EXPECT_EQ(artifact->body, "{\"kind\":\"Job\"}");
+  EXPECT_THAT(leases().ReadArtifact(held.id, "rollback"), StatusIs(absl::StatusCode::kNotFound));
+}
+
+TEST_F(LifeCycle, TheFeedTellsWhatEveryFlushReached) {
+  auto tailer = NewTailer();
+  absl::Mutex mu;
+  std::vector<std::pair<ExecutionId, std::int32_t>> reached;
+  tailer->Start([&](const std::vector<FeedRow>& rows) {
+    absl::MutexLock lock(&mu);
+    for (const FeedRow& row : rows)
+      reached.insert(reached.end(), row.reached.begin(), row.reached.end());
+  });
+  const WorkerId worker = NewWorker();
+  const HeldExecution held = SubmitAndClaim(worker);
+  ASSERT_OK(Commit(MakeEnd(held)));
+
+  {
+    absl::MutexLock lock(&mu);
+    mu.Await(absl::Condition(+[](decltype(reached)* r) { return r->size() >= 2; }, &reached));
+    EXPECT_THAT(reached, ElementsAre(std::pair(held.id, 1), std::pair(held.id, 3)));
+  }
+  tailer->Stop();
+}
+
+}  // namespace
+}  // namespace capstan::storage
