@@ -1,0 +1,135 @@
+#include "cli/action_commands.h"
+
+#include <fstream>
+#include <iterator>
+#include <utility>
+
+#include "capstan/v1/catalog_service.grpc.pb.h"
+#include "capstan/v1/execution_service.grpc.pb.h"
+#include "cli/exit_code.h"
+#include "cli/follow_command.h"
+#include "cli/parameters_input.h"
+#include "cli/render_catalog.h"
+#include "core/ids.h"
+#include "core/status_macros.h"
+#include "core/text.h"
+
+namespace capstan::cli {
+namespace {
+
+constexpr size_t kMaxParametersFileBytes = 4 << 20;  // the server takes less and says so
+
+std::string ReadAll(std::istream& in) {
+  std::string text;
+  char buffer[4096];
+  while (text.size() <= kMaxParametersFileBytes && in.read(buffer, sizeof(buffer)).gcount() > 0) {
+    text.append(buffer, static_cast<size_t>(in.gcount()));
+  }
+  return text;
+}
+
+absl::StatusOr<google::protobuf::Struct> ReadParametersFile(Session& session) {
+  const std::string& path = session.options.parameters_file;
+  if (path.empty()) return google::protobuf::Struct();
+  std::ifstream file;
+  if (path != "-") file.open(path, std::ios::binary);
+  if (path != "-" && !file) return absl::InvalidArgumentError(Cat("cannot read ", path));
+  std::string text = ReadAll(path == "-" ? session.environment.in : file);
+  if (text.size() > kMaxParametersFileBytes) {
+    return absl::InvalidArgumentError(
+        Cat(path, " is larger than ", kMaxParametersFileBytes, " bytes"));
+  }
+  absl::StatusOr<google::protobuf::Struct> parameters = ParseParametersJson(text);
+  if (!parameters.ok()) return Annotate(parameters.status(), path);
+  return parameters;
+}
+
+grpc::Status GetAction(Session& session, v1::Action* action) {
+  auto stub = v1::CatalogService::NewStub(session.channel);
+  v1::GetActionRequest request;
+  request.set_name(WithCollection("actions", session.options.name));
+  v1::GetActionResponse response;
+  grpc::Status status = session.Unary(
+      [&](grpc::ClientContext& context) { return stub->GetAction(&context, request, &response); });
+  *action = response.action();
+  return status;
+}
+
+// Everything but the parameters.
+absl::StatusOr<v1::ExecuteActionRequest> MakeRequest(const Options& options) {
+  v1::ExecuteActionRequest request;
+  request.set_request_id(options.request_id.empty() ? RandomUuid() : options.request_id);
+  request.set_action(options.name);
+  request.set_dry_run(options.dry_run);
+  request.set_priority(options.priority);
+  absl::Duration rest;
+  request.mutable_timeout()->set_seconds(
+      absl::IDivDuration(options.timeout, absl::Seconds(1), &rest));
+  request.mutable_timeout()->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(rest)));
+  CAPSTAN_ASSIGN_OR_RETURN(auto labels, SplitPairs("--label", options.labels));
+  for (const auto& [key, value] : labels) (*request.mutable_labels())[key] = value;
+  if (!options.parent.empty()) {
+    request.mutable_parent()->set_name(options.parent);
+    request.mutable_parent()->set_step(options.parent_step);
+  }
+  request.set_wait_until(options.no_wait ? v1::ExecuteActionRequest::WAIT_UNTIL_ACCEPTED
+                                         : v1::ExecuteActionRequest::WAIT_UNTIL_TERMINAL);
+  return request;
+}
+
+WatchMode ModeOf(const Session& session) {
+  if (session.options.no_wait || session.options.output == Output::kJson) return WatchMode::kQuiet;
+  return session.environment.out_is_terminal ? WatchMode::kLive : WatchMode::kLines;
+}
+
+}  // namespace
+
+int ActionRun(Session& session) {
+  absl::StatusOr<v1::ExecuteActionRequest> request = MakeRequest(session.options);
+  if (!request.ok())
+    return UsageError(session.environment, std::string(request.status().message()));
+  absl::StatusOr<google::protobuf::Struct> parameters = ReadParametersFile(session);
+  if (!parameters.ok())
+    return UsageError(session.environment, std::string(parameters.status().message()));
+  v1::Action action;
+  if (!session.options.parameters.empty()) {
+    // An action that there is not is refused by the server when it is submitted.
+    grpc::Status status = GetAction(session, &action);
+    if (!status.ok() && status.error_code() != grpc::StatusCode::NOT_FOUND)
+      return session.Fail(status);
+  }
+  absl::Status added = AddParameters(session.options.parameters, action, &*parameters);
+  if (!added.ok()) return UsageError(session.environment, std::string(added.message()));
+  *request->mutable_parameters() = *std::move(parameters);
+
+  const int code = FollowToTheEnd(session, ModeOf(session),
+                                  [&](Follower& follower) { return follower.Submit(*request); });
+  if (code == ExitCodeOf(grpc::StatusCode::UNAVAILABLE) &&
+      session.options.output == Output::kText) {
+    session.environment.err
+        << "The request may have been stored. The same command with --request-id="
+        << request->request_id() << " finds it, or runs it once.\n"
+        << std::flush;
+  }
+  return code;
+}
+
+int ActionList(Session& session) {
+  auto stub = v1::CatalogService::NewStub(session.channel);
+  v1::ListActionsResponse response;
+  grpc::Status status = session.Unary(
+      [&](grpc::ClientContext& context) { return stub->ListActions(&context, {}, &response); });
+  if (!status.ok()) return session.Fail(status);
+  session.Print(response, ActionTable(response.actions()));
+  return kOk;
+}
+
+int ActionShow(Session& session) {
+  v1::Action action;
+  grpc::Status status = GetAction(session, &action);
+  if (!status.ok()) return session.Fail(status);
+  session.Print(action, ActionDetails(action));
+  return kOk;
+}
+
+}  // namespace capstan::cli

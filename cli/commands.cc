@@ -1,0 +1,68 @@
+#include "cli/commands.h"
+
+#include "cli/action_commands.h"
+#include "cli/channel.h"
+#include "cli/execution_commands.h"
+#include "cli/exit_code.h"
+#include "cli/manifests_command.h"
+#include "cli/options.h"
+#include "cli/session.h"
+
+namespace capstan::cli {
+namespace {
+
+int PrintVersion(const Options& options, Environment& environment) {
+  if (options.output == Output::kJson) {
+    environment.out << "{\"version\":\"" << CAPSTAN_VERSION << "\"}\n" << std::flush;
+  } else {
+    environment.out << "capstan " << CAPSTAN_VERSION << "\n" << std::flush;
+  }
+  return kOk;
+}
+
+int RunWithServer(const Options& options, Environment& environment) {
+  auto channel = MakeChannel(options.address, options.ca_file);
+  if (!channel.ok()) return UsageError(environment, std::string(channel.status().message()));
+  Session session(options, environment, *std::move(channel));
+  switch (options.command) {
+    case Command::kActionRun:
+      return ActionRun(session);
+    case Command::kActionList:
+      return ActionList(session);
+    case Command::kActionShow:
+      return ActionShow(session);
+    case Command::kExecutionGet:
+      return ExecutionGet(session);
+    case Command::kExecutionList:
+      return ExecutionList(session);
+    case Command::kExecutionWatch:
+      return ExecutionWatch(session);
+    case Command::kExecutionCancel:
+      return ExecutionCancel(session);
+    case Command::kExecutionLogs:
+      return ExecutionLogs(session);
+    case Command::kWorkerList:
+      return WorkerList(session);
+    case Command::kManifests:
+    case Command::kVersion:
+      break;  // need no server
+  }
+  return kUsage;
+}
+
+}  // namespace
+
+int Run(const std::vector<std::string>& arguments, Environment& environment) {
+  ParsedOptions parsed = ParseOptions(arguments, environment.variables);
+  if (!parsed.options) {
+    (parsed.usage.exit_code == kOk ? environment.out : environment.err)
+        << parsed.usage.text << std::flush;
+    return parsed.usage.exit_code;
+  }
+  const Options& options = *parsed.options;
+  if (options.command == Command::kVersion) return PrintVersion(options, environment);
+  if (options.command == Command::kManifests) return PrintManifests(options, environment);
+  return RunWithServer(options, environment);
+}
+
+}  // namespace capstan::cli

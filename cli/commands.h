@@ -1,0 +1,30 @@
+// What each command does.
+#pragma once
+
+#include <istream>
+#include <map>
+#include <ostream>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "core/clock.h"
+
+namespace capstan::cli {
+
+// The world that a command lives in. Borrowed from main.cc or the test for the length of the call.
+struct Environment {
+  std::istream& in;
+  std::ostream& out;  // results
+  std::ostream& err;  // errors, remarks and advice
+  bool out_is_terminal = false;
+  size_t width = 80;  // columns of the terminal
+  std::map<std::string, std::string> variables;
+  Clock& clock;
+  std::stop_token stop;  // Ctrl-C
+};
+
+// Runs one command line (without the program's name) and returns the exit code.
+int Run(const std::vector<std::string>& arguments, Environment& environment);
+
+}  // namespace capstan::cli

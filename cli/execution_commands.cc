@@ -1,0 +1,155 @@
+#include "cli/execution_commands.h"
+
+#include <algorithm>
+
+#include "capstan/v1/admin_service.grpc.pb.h"
+#include "capstan/v1/execution_service.grpc.pb.h"
+#include "cli/exit_code.h"
+#include "cli/follow_command.h"
+#include "cli/render_catalog.h"
+#include "cli/text_format.h"
+#include "core/projection.h"
+#include "core/text.h"
+
+namespace capstan::cli {
+namespace {
+
+constexpr int kPageSize = 500;
+constexpr int kMaxLogAttempts = 12;  // in a row without a byte
+constexpr absl::Duration kLogRetryDelay = absl::Seconds(1);
+
+std::string ExecutionName(const Session& session) {
+  return WithCollection("executions", session.options.name);
+}
+
+int PrintEvents(Session& session, v1::ExecutionService::Stub& stub) {
+  v1::ListEventsRequest request;
+  request.set_name(ExecutionName(session));
+  request.set_page_size(kPageSize);
+  v1::ListEventsResponse all;
+  do {
+    v1::ListEventsResponse page;
+    grpc::Status status = session.Unary(
+        [&](grpc::ClientContext& context) { return stub.ListEvents(&context, request, &page); });
+    if (!status.ok()) return session.Fail(status);
+    all.mutable_events()->MergeFrom(page.events());
+    request.set_page_token(page.next_page_token());
+  } while (!request.page_token().empty());
+  std::string text;
+  for (const v1::ExecutionEvent& event : all.events()) Append(&text, EventLine(event), "\n");
+  session.Print(all, text);
+  return kOk;
+}
+
+// One stream of the log from `*offset` on. True when it came to its end.
+bool CopyLog(Session& session, v1::ExecutionService::Stub& stub, v1::ReadLogRequest* request,
+             grpc::Status* status, bool* progress) {
+  grpc::ClientContext context;
+  std::stop_callback cancel(session.environment.stop, [&] { context.TryCancel(); });
+  auto reader = stub.ReadLog(&context, *request);
+  v1::ReadLogResponse piece;
+  while (reader->Read(&piece)) {
+    session.environment.out << piece.data() << std::flush;
+    *progress = *progress || !piece.data().empty();
+    request->set_offset(piece.next_offset());
+  }
+  *status = reader->Finish();
+  return status->ok();
+}
+
+}  // namespace
+
+int ExecutionGet(Session& session) {
+  auto stub = v1::ExecutionService::NewStub(session.channel);
+  if (session.options.events) return PrintEvents(session, *stub);
+  v1::GetExecutionRequest request;
+  request.set_name(ExecutionName(session));
+  v1::GetExecutionResponse response;
+  grpc::Status status = session.Unary([&](grpc::ClientContext& context) {
+    return stub->GetExecution(&context, request, &response);
+  });
+  if (!status.ok()) return session.Fail(status);
+  session.Print(response.execution(), Details(response.execution()));
+  return kOk;
+}
+
+int ExecutionList(Session& session) {
+  auto stub = v1::ExecutionService::NewStub(session.channel);
+  v1::ListExecutionsRequest request;
+  request.set_filter(session.options.filter);
+  v1::ListExecutionsResponse all;
+  do {
+    request.set_page_size(std::min(kPageSize, session.options.limit - all.executions_size()));
+    v1::ListExecutionsResponse page;
+    grpc::Status status = session.Unary([&](grpc::ClientContext& context) {
+      return stub->ListExecutions(&context, request, &page);
+    });
+    if (!status.ok()) return session.Fail(status);
+    all.mutable_executions()->MergeFrom(page.executions());
+    all.set_next_page_token(page.next_page_token());
+    request.set_page_token(page.next_page_token());
+  } while (!request.page_token().empty() && all.executions_size() < session.options.limit);
+  session.Print(all, ExecutionTable(all.executions()));
+  if (!all.next_page_token().empty() && session.options.output == Output::kText) {
+    session.environment.err << "There are more; --limit shows them.\n";
+  }
+  return kOk;
+}
+
+int ExecutionWatch(Session& session) {
+  WatchMode mode = session.environment.out_is_terminal ? WatchMode::kLive : WatchMode::kLines;
+  if (session.options.output == Output::kJson) mode = WatchMode::kJson;
+  return FollowToTheEnd(session, mode,
+                        [&](Follower& follower) { return follower.Watch(ExecutionName(session)); });
+}
+
+int ExecutionCancel(Session& session) {
+  auto stub = v1::ExecutionService::NewStub(session.channel);
+  v1::CancelExecutionRequest request;
+  request.set_name(ExecutionName(session));
+  request.set_reason(session.options.reason);
+  v1::CancelExecutionResponse response;
+  grpc::Status status = session.Unary([&](grpc::ClientContext& context) {
+    return stub->CancelExecution(&context, request, &response);
+  });
+  if (!status.ok()) return session.Fail(status);
+  const v1::Execution& execution = response.execution();
+  std::string text = IsTerminal(execution.state())
+                         ? Cat("It had ended already: ", StateText(execution), "\n")
+                         : Cat("Cancel requested; it is ", StateText(execution),
+                               " now. Watch it: ", session.invocation().program,
+                               " execution watch ", ShellQuoted(request.name()), "\n");
+  session.Print(execution, text);
+  return kOk;
+}
+
+int ExecutionLogs(Session& session) {
+  auto stub = v1::ExecutionService::NewStub(session.channel);
+  v1::ReadLogRequest request;
+  request.set_name(ExecutionName(session));
+  request.set_offset(session.options.offset);
+  request.set_follow(session.options.follow);
+  grpc::Status status;
+  for (int attempts = 0; attempts < kMaxLogAttempts; ++attempts) {
+    bool progress = false;
+    if (CopyLog(session, *stub, &request, &status, &progress)) return kOk;
+    if (progress) attempts = 0;
+    const bool resumable = session.options.follow && request.offset() > session.options.offset &&
+                           status.error_code() == grpc::StatusCode::UNAVAILABLE;
+    if (!resumable || !session.environment.clock.SleepFor(kLogRetryDelay, session.environment.stop))
+      break;
+  }
+  return session.Fail(status);
+}
+
+int WorkerList(Session& session) {
+  auto stub = v1::AdminService::NewStub(session.channel);
+  v1::ListWorkersResponse response;
+  grpc::Status status = session.Unary(
+      [&](grpc::ClientContext& context) { return stub->ListWorkers(&context, {}, &response); });
+  if (!status.ok()) return session.Fail(status);
+  session.Print(response, WorkerTable(response.workers()));
+  return kOk;
+}
+
+}  // namespace capstan::cli

@@ -1,0 +1,84 @@
+// The command line, read and checked, before anything is done.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+
+namespace capstan::cli {
+
+enum class Command {
+  kActionRun,
+  kActionList,
+  kActionShow,
+  kExecutionGet,
+  kExecutionList,
+  kExecutionWatch,
+  kExecutionCancel,
+  kExecutionLogs,
+  kWorkerList,
+  kManifests,
+  kVersion,
+};
+
+enum class Output { kText, kJson };
+
+// Fields of commands other than `command` keep their defaults.
+struct Options {
+  Command command = Command::kVersion;
+
+  std::string address = "127.0.0.1:50051";
+  bool address_given = false;  // by the flag: then advice repeats it
+  std::string ca_file;         // empty: plain text
+  Output output = Output::kText;
+
+  std::string name;  // of the action or execution
+
+  std::vector<std::string> parameters;  // name=value
+  std::string parameters_file;          // "-" is standard input
+  std::string request_id;               // empty: a new one
+  bool dry_run = false;
+  bool no_wait = false;
+  int priority = 0;
+  std::vector<std::string> labels;  // key=value
+  std::string parent;
+  int parent_step = 1;
+  absl::Duration timeout = absl::ZeroDuration();  // of the action; zero: its default
+  absl::Duration wait_timeout = absl::InfiniteDuration();
+
+  bool events = false;
+  std::string filter;
+  int limit = 50;
+  std::string reason;
+  bool follow = false;
+  long long offset = 0;
+
+  std::string catalog_dir = "catalog";
+  std::string actions_namespace;  // empty: the default of manifests
+  std::string system_namespace;
+  std::string worker_account;
+  std::vector<std::string> target_namespaces;
+  std::vector<std::string> images;  // alias=image
+};
+
+// Why there is nothing to do: help was asked for (code 0, text for standard output) or the command
+// line is wrong (code 2, text for standard error).
+struct Usage {
+  int exit_code = 0;
+  std::string text;
+};
+
+struct ParsedOptions {
+  std::optional<Options> options;
+  Usage usage;  // when there are none
+};
+
+// `arguments` without the program's name; `environment` gives CAPSTAN_ADDRESS and CAPSTAN_CA_FILE,
+// flags go first.
+ParsedOptions ParseOptions(const std::vector<std::string>& arguments,
+                           const std::map<std::string, std::string>& environment);
+
+}  // namespace capstan::cli

@@ -1,0 +1,105 @@
+#include "cli/rpc_error.h"
+
+#include <google/protobuf/util/json_util.h>
+
+#include "cli/text_format.h"
+#include "core/text.h"
+#include "google/rpc/code.pb.h"
+#include "google/rpc/error_details.pb.h"
+
+namespace capstan::cli {
+namespace {
+
+// What the details say, ready to print.
+struct Findings {
+  std::string reason;
+  std::string lines;  // each with a line break
+  bool names_fields = false;
+};
+
+Findings Read(const google::rpc::Status& details) {
+  Findings findings;
+  google::rpc::ErrorInfo info;
+  google::rpc::BadRequest bad_request;
+  google::rpc::PreconditionFailure precondition;
+  for (const google::protobuf::Any& any : details.details()) {
+    if (any.UnpackTo(&info)) {
+      findings.reason = OneLine(info.reason());
+      for (const auto& [key, value] : info.metadata()) {
+        Append(&findings.lines, "  ", OneLine(key), ": ", OneLine(value), "\n");
+      }
+    } else if (any.UnpackTo(&bad_request)) {
+      findings.names_fields = bad_request.field_violations_size() > 0;
+      for (const auto& violation : bad_request.field_violations()) {
+        Append(&findings.lines, "  ", OneLine(violation.field()), ": ",
+               OneLine(violation.description()), "\n");
+      }
+    } else if (any.UnpackTo(&precondition)) {
+      for (const auto& violation : precondition.violations()) {
+        Append(&findings.lines, "  ", OneLine(violation.subject()), ": ",
+               OneLine(violation.description()), "\n");
+      }
+    }
+  }
+  return findings;
+}
+
+std::string Hint(const grpc::Status& status, const std::string& address) {
+  std::string text;
+  if (std::optional<absl::Duration> delay = RetryDelayOf(status)) {
+    text = Cat("Try again in ", absl::FormatDuration(*delay), ".\n");
+  } else if (status.error_code() == grpc::StatusCode::UNAVAILABLE) {
+    text = Cat("Is a server running at ", OneLine(address),
+               "? --address or CAPSTAN_ADDRESS names another one.\n");
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string CodeName(grpc::StatusCode code) {
+  return EnumWord(*google::rpc::Code_descriptor(), code, "");
+}
+
+google::rpc::Status DetailsOf(const grpc::Status& status) {
+  google::rpc::Status details;
+  if (status.error_details().empty() || !details.ParseFromString(status.error_details())) {
+    details.Clear();
+  }
+  details.set_code(status.error_code());
+  details.set_message(status.error_message());
+  return details;
+}
+
+std::optional<absl::Duration> RetryDelayOf(const grpc::Status& status) {
+  google::rpc::RetryInfo retry;
+  const google::rpc::Status details = DetailsOf(status);
+  for (const google::protobuf::Any& any : details.details()) {
+    if (any.UnpackTo(&retry)) {
+      return absl::Seconds(retry.retry_delay().seconds()) +
+             absl::Nanoseconds(retry.retry_delay().nanos());
+    }
+  }
+  return std::nullopt;
+}
+
+std::string ErrorText(const grpc::Status& status, const std::string& address) {
+  const Findings findings = Read(DetailsOf(status));
+  std::string text = Cat("Error: ", CodeName(status.error_code()),
+                         findings.reason.empty() ? "" : " ", findings.reason);
+  // The message only repeats what the fields say.
+  if (!findings.names_fields) Append(&text, ": ", OneLine(status.error_message()));
+  return Cat(text, "\n", findings.lines, Hint(status, address));
+}
+
+std::string ErrorJson(const grpc::Status& status) {
+  google::rpc::Status details = DetailsOf(status);
+  std::string json;
+  if (!google::protobuf::util::MessageToJsonString(details, &json).ok()) {
+    details.clear_details();  // of a type that this program does not know
+    (void)google::protobuf::util::MessageToJsonString(details, &json);
+  }
+  return Cat("{\"error\":", json, "}\n");
+}
+
+}  // namespace capstan::cli

@@ -1,0 +1,68 @@
+// Shows an execution while it goes on.
+#pragma once
+
+#include <optional>
+#include <ostream>
+#include <string>
+#include <thread>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "capstan/v1/execution_service.pb.h"
+#include "cli/render_execution.h"
+#include "core/clock.h"
+
+namespace capstan::cli {
+
+enum class WatchMode {
+  kLines,  // a line for each event
+  kLive,   // one line, drawn again each second: for terminals
+  kJson,   // an ExecutionUpdate in JSON for each snapshot and event
+  kQuiet,  // nothing until the end
+};
+
+// Folds updates into the execution that they describe and prints them. Update() and Say() may be
+// called from one thread at a time; in kLive a thread of its own draws the line until Stop().
+class WatchOutput {
+ public:
+  WatchOutput(std::ostream& out, std::ostream& err, Clock& clock, WatchMode mode, size_t width);
+  ~WatchOutput();
+
+  void Update(const v1::ExecutionUpdate& update);
+
+  // A remark to standard error, such as that the connection was lost.
+  void Say(const std::string& line);
+
+  // Clears the live line and joins its thread. Idempotent.
+  void Stop();
+
+  // As the events say, or the snapshot before there were any.
+  v1::Execution execution() const;
+  // What the "rollback" artifact said; empty without one.
+  v1::RollbackPlan rollback() const;
+
+ private:
+  void Fold(const v1::ExecutionUpdate& update) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Anchor(const google::protobuf::Timestamp& server_time) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Draw() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Clear() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  std::ostream& out_;
+  std::ostream& err_;
+  Clock& clock_;
+  const WatchMode mode_;
+  const size_t width_;
+
+  mutable absl::Mutex mu_;
+  v1::Execution snapshot_ ABSL_GUARDED_BY(mu_);
+  v1::Execution folded_ ABSL_GUARDED_BY(mu_);
+  v1::RollbackPlan rollback_ ABSL_GUARDED_BY(mu_);
+  // How old the execution was by the server's clock, and our boot time then: the two clocks need
+  // not agree.
+  absl::Duration age_ ABSL_GUARDED_BY(mu_);
+  absl::Duration age_at_ ABSL_GUARDED_BY(mu_);
+  bool drawn_ ABSL_GUARDED_BY(mu_) = false;
+  std::jthread ticker_;
+};
+
+}  // namespace capstan::cli
