@@ -138,7 +138,8 @@ class KubeSim {
   int InjectFault(Fault fault);
   void ReleaseFault(int id);
   void ClearFaults();
-  int FaultHits(int id) const;
+  int FaultHits(int id) const;  // 0 after ClearFaults()
+  std::vector<std::pair<int, Fault>> Faults() const;
   // From now on this verb on this resource (in this namespace, "" all) is answered by the RBAC 403,
   // and a SelfSubjectAccessReview says no.
   void Forbid(const std::string& verb, const std::string& resource,
@@ -164,6 +165,7 @@ class KubeSim {
   int PodsRun(const std::string& job) const;
   int PodsRunByUid(const std::string& job_uid) const;
   std::vector<PodRun> PodRuns() const;
+  // "" matches anything.
   std::vector<ScaleRecord> Scales(const std::string& namespace_name,
                                   const std::string& deployment) const;
 
@@ -175,7 +177,7 @@ class KubeSim {
 
  private:
   class Impl;
-  explicit KubeSim(std::unique_ptr<Impl> impl);
+  explicit KubeSim(Options options);
   std::unique_ptr<Impl> impl_;
 };
 

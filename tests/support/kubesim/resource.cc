@@ -1,0 +1,98 @@
+#include "tests/support/kubesim/resource.h"
+#include "tests/support/kubesim/text.h"
+
+namespace capstan::kubesim {
+namespace {
+
+constexpr Resource kResources[] = {
+    {.group = "",
+     .version = "v1",
+     .plural = "namespaces",
+     .singular = "namespace",
+     .kind = "Namespace",
+     .namespaced = false,
+     .has_status = true},
+    {.group = "",
+     .version = "v1",
+     .plural = "nodes",
+     .singular = "node",
+     .kind = "Node",
+     .namespaced = false,
+     .has_status = true},
+    {.group = "",
+     .version = "v1",
+     .plural = "pods",
+     .singular = "pod",
+     .kind = "Pod",
+     .has_status = true,
+     .has_log = true},
+    {.group = "",
+     .version = "v1",
+     .plural = "serviceaccounts",
+     .singular = "serviceaccount",
+     .kind = "ServiceAccount"},
+    {.group = "", .version = "v1", .plural = "events", .singular = "event", .kind = "Event"},
+    {.group = "",
+     .version = "v1",
+     .plural = "resourcequotas",
+     .singular = "resourcequota",
+     .kind = "ResourceQuota",
+     .has_status = true},
+    {.group = "batch",
+     .version = "v1",
+     .plural = "jobs",
+     .singular = "job",
+     .kind = "Job",
+     .has_status = true},
+    {.group = "apps",
+     .version = "v1",
+     .plural = "deployments",
+     .singular = "deployment",
+     .kind = "Deployment",
+     .has_status = true,
+     .has_scale = true},
+    {.group = "autoscaling",
+     .version = "v2",
+     .plural = "horizontalpodautoscalers",
+     .singular = "horizontalpodautoscaler",
+     .kind = "HorizontalPodAutoscaler",
+     .has_status = true},
+    {.group = "events.k8s.io",
+     .version = "v1",
+     .plural = "events",
+     .singular = "event",
+     .kind = "Event"},
+};
+
+}  // namespace
+
+absl::Span<const Resource> AllResources() { return kResources; }
+
+const Resource* FindResource(std::string_view group, std::string_view version,
+                             std::string_view plural) {
+  for (const Resource& resource : kResources) {
+    if (resource.group == group && resource.version == version && resource.plural == plural) {
+      return &resource;
+    }
+  }
+  return nullptr;
+}
+
+const Resource* FindResource(std::string_view plural) {
+  for (const Resource& resource : kResources) {
+    if (resource.plural == plural || QualifiedName(resource) == plural) return &resource;
+  }
+  return nullptr;
+}
+
+std::string ApiVersion(const Resource& resource) {
+  return resource.group.empty() ? std::string(resource.version)
+                                : Cat(resource.group, "/", resource.version);
+}
+
+std::string QualifiedName(const Resource& resource) {
+  return resource.group.empty() ? std::string(resource.plural)
+                                : Cat(resource.plural, ".", resource.group);
+}
+
+}  // namespace capstan::kubesim
