@@ -3,7 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <regex>
 #include <set>
+#include <string>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -37,6 +40,22 @@ TEST(MetricNamesTest, AreTheGoldenOnes) {
   }
 
   EXPECT_TRUE(capstan::testing::MatchesGolden("metrics.txt", text));
+}
+
+TEST(MetricNamesTest, AreTheOnesThatTheOperationsGuideExplains) {
+  AllMetrics all;
+  std::set<std::string> declared;
+  for (const MetricDescription& metric : all.registry.Describe()) declared.insert(metric.name);
+  std::ifstream file(std::string(CAPSTAN_SOURCE_DIR) + "/docs/operations.md");
+  const std::string guide{std::istreambuf_iterator<char>(file), {}};
+  const std::regex name("`((?:capstan_|rpc_)[a-z_]+)`");
+
+  std::set<std::string> explained;
+  for (std::sregex_iterator it(guide.begin(), guide.end(), name), end; it != end; ++it) {
+    explained.insert((*it)[1]);
+  }
+
+  EXPECT_EQ(explained, declared);
 }
 
 TEST(MetricNamesTest, FollowTheConventions) {
