@@ -8,6 +8,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <iostream>
 #include <string>
 #include <vector>
 
@@ -39,16 +40,40 @@ void LimitResources() {
 #endif
 }
 
-int Check(const std::string& directory, const std::vector<std::string>& required,
-          const std::string& digest) {
-  const absl::StatusOr<BundleFiles> files = ReadBundleFiles(directory, required);
+// One input document a line on standard input, one decision a line on standard output.
+int Decide(const RegoProgram& program) {
+  int result = kCheckGood;
+  for (std::string input; std::getline(std::cin, input);) {
+    const absl::StatusOr<std::string> decision = program.Evaluate(kDecisionRule, input);
+    if (!decision.ok()) result = kCheckBad;
+    std::printf("%s\n", decision.ok() ? decision->c_str() : decision.status().ToString().c_str());
+  }
+  return result;
+}
+
+struct Arguments {
+  std::string directory;
+  std::vector<std::string> required;
+  std::string digest;
+  bool decide = false;
+  bool decision_module = false;
+};
+
+int Check(const Arguments& arguments) {
+  const absl::StatusOr<BundleFiles> files =
+      ReadBundleFiles(arguments.directory, arguments.required);
   if (!files.ok()) return Problem(std::string(files.status().message()));
-  if (!digest.empty() && files->digest != digest) return kCheckOtherFiles;
+  if (!arguments.digest.empty() && files->digest != arguments.digest) return kCheckOtherFiles;
   if (!files->missing.empty()) {
     return Problem("missing or empty: " + absl::StrJoin(files->missing, ", "));
   }
   const absl::StatusOr<RegoProgram> program = CompileBundles(*files, RegoLimits{});
   if (!program.ok()) return Problem(std::string(program.status().message()));
+  if (arguments.decide) return Decide(*program);
+  if (arguments.decision_module) {
+    std::printf("%s", DecisionModule(files->bundles).c_str());
+    return kCheckGood;
+  }
   const absl::Status tests = TestBundles(*files, RegoLimits{});
   if (!tests.ok()) return Problem(std::string(tests.message()));
   std::printf("ok: bundles %s, digest %s\n", absl::StrJoin(files->bundles, ", ").c_str(),
@@ -60,20 +85,23 @@ int Check(const std::string& directory, const std::vector<std::string>& required
 
 int main(int argc, char** argv) {
   CLI::App app("Compiles Capstan policies and runs their tests.");
-  std::string directory;
-  std::vector<std::string> required;
-  std::string digest;
-  app.add_option("directory", directory, "Policy directory: one folder a bundle")->required();
-  app.add_option("--required", required,
+  Arguments arguments;
+  app.add_option("directory", arguments.directory, "Policy directory: one folder a bundle")
+      ->required();
+  app.add_option("--required", arguments.required,
                  "Bundles that must be there (repeat, or separate by commas)")
       ->delimiter(',');
-  app.add_option("--expect-digest", digest,
+  app.add_option("--expect-digest", arguments.digest,
                  "Check only if the files have this digest, else exit 3");
+  app.add_flag("--decide", arguments.decide,
+               "Read input documents, one a line, and print the decision of each; run no tests");
+  app.add_flag("--decision-module", arguments.decision_module,
+               "Print the built-in Rego that gathers these bundles, run no tests");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kCheckGood : kCheckUsage;
   }
   LimitResources();
-  return Check(directory, required, digest);
+  return Check(arguments);
 }

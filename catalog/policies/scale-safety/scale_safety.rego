@@ -41,8 +41,10 @@ violations contains {
 	"message": "the labels of the target are not known, so it must not be scaled to zero",
 } if {
 	input.parameters.replicas == 0
-	not is_object(input.target_resource.labels)
+	not labels_known
 }
+
+labels_known if is_object(input.target_resource.labels)
 
 # A string is never compared with a number: every string would be greater.
 whole if {

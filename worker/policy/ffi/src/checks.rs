@@ -67,6 +67,7 @@ pub fn check(modules: &[Ref<Module>]) -> Result<(), String> {
     let mut graph: BTreeMap<Path, Uses> = BTreeMap::new();
     for module in modules {
         let package = data_path(package(module));
+        check_imports(module, &package)?;
         for rule in &module.policy {
             let mut uses = Uses::default();
             uses.rule(rule);
@@ -88,6 +89,17 @@ pub fn check(modules: &[Ref<Module>]) -> Result<(), String> {
         height(node, &edges, &mut Vec::new(), &mut heights)?;
     }
     Ok(())
+}
+
+/// The interpreter does not evaluate a rule that is named through an import of its own package: it is silently
+/// undefined.
+fn check_imports(module: &Module, own: &Path) -> Result<(), String> {
+    let around =
+        |i: &&regorus::unstable::Import| import(i).is_some_and(|(_, path)| own.starts_with(&path));
+    match module.imports.iter().find(around) {
+        Some(i) => Err(at(&i.span, "a package must not import itself or what it is part of")),
+        None => Ok(()),
+    }
 }
 
 /// What one rule uses.
