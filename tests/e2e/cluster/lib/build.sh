@@ -6,7 +6,7 @@
 # build cut short goes on where it stopped (the Go build cache keeps what it had).
 
 readonly PACKAGES=(containerd runc containernetworking-plugins busybox-static nftables iptables
-  iproute2 procps util-linux openssl curl jq gcc libc6-dev)
+  iproute2 procps util-linux openssl curl ca-certificates jq gcc libc6-dev)
 readonly GO_BUILD_ENV=(CGO_ENABLED=0 'GOFLAGS=-mod=readonly -trimpath -buildvcs=false' GOWORK=off)
 readonly GO_AT_LEAST=1.21 # older ones cannot fetch the toolchain that go.mod asks for
 
