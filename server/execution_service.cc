@@ -1,0 +1,292 @@
+#include "server/execution_service.h"
+
+#include <atomic>
+#include <memory>
+#include <utility>
+
+#include "core/status_macros.h"
+#include "core/telemetry/span_names.h"
+#include "server/execution_stream.h"
+#include "server/executions_stream.h"
+#include "server/filter.h"
+#include "server/log_stream.h"
+#include "server/methods.h"
+#include "server/rpc.h"
+#include "server/submission.h"
+#include "server/validate.h"
+
+namespace capstan::server {
+namespace {
+
+using SubmitDone = std::function<void(absl::StatusOr<storage::SubmitResult>)>;
+
+void CountSubmit(const telemetry::ServerMetrics& metrics,
+                 const absl::StatusOr<storage::SubmitResult>& result) {
+  if (result.ok()) {
+    (result->deduplicated ? metrics.submits_existing : metrics.submits_created).Increment();
+  } else if (absl::IsResourceExhausted(result.status())) {
+    metrics.submits_overloaded.Increment();
+  } else if (absl::IsInvalidArgument(result.status()) || absl::IsAlreadyExists(result.status())) {
+    metrics.submits_refused.Increment();
+  } else {
+    metrics.submits.With({"failed"}).Increment();
+  }
+}
+
+// Checks and stores one request; `done` is called at once when it is refused, otherwise on the
+// flush thread after the commit, when local watchers have been told.
+void CheckAndSubmit(const Parts& parts, Rpc& rpc, const v1::ExecuteActionRequest& request,
+                    SubmitDone done) {
+  const absl::StatusOr<CheckedAction> checked = CheckExecuteAction(request, parts.catalog);
+  if (!checked.ok()) {
+    CountSubmit(parts.metrics, checked.status());
+    return done(checked.status());
+  }
+  auto span = std::make_shared<telemetry::Span>(parts.tracer.StartSpan(
+      telemetry::kSpanSubmit, {.parent = rpc.span().context(),
+                               .attributes = {{telemetry::kAttributeAction, request.action()}}}));
+  storage::NewExecution execution = MakeExecution(
+      {.request = request,
+       .checked = *checked,
+       .caller = rpc.caller(),
+       .caller_trace = rpc.caller_trace(),
+       .span = rpc.span().context(),
+       .queue_deadline = parts.submitter.DatabaseNow() + parts.options.queue_deadline});
+  parts.submitter.Submit(std::move(execution), [&parts, span, done = std::move(done)](
+                                                   absl::StatusOr<storage::SubmitResult> result) {
+    CountSubmit(parts.metrics, result);
+    if (!result.ok()) {
+      span->SetError(result.status());
+      span->End();
+      return done(SubmitError(result.status()));
+    }
+    span->SetAttribute(telemetry::kAttributeExecution, result->id.ToString());
+    span->End();
+    if (!result->deduplicated) parts.hub.Submitted(result->id);
+    done(std::move(result));
+  });
+}
+
+// One BatchExecuteActions in progress; the last answer that arrives ends the call.
+struct Batch {
+  grpc::ServerUnaryReactor* reactor;
+  Rpc rpc;
+  std::atomic<int> left;
+
+  void OneDone() {
+    if (left.fetch_sub(1) == 1) Answer(reactor, rpc, absl::OkStatus());
+  }
+};
+
+// A snapshot read fresh for a unary call.
+template <class Use>
+void AnswerWithSnapshot(const Parts& parts, grpc::ServerUnaryReactor* reactor,
+                        std::shared_ptr<Rpc> rpc, const ExecutionId& id, Use use) {
+  parts.events.ReadLatest(id, [=](const absl::StatusOr<EventListPtr>& list) {
+    if (list.ok()) use((*list)->Snapshot());
+    Answer(reactor, *rpc, list.status());
+  });
+}
+
+absl::Status ListExecutionsNow(const Parts& parts, const v1::ListExecutionsRequest& request,
+                               v1::ListExecutionsResponse& response) {
+  CAPSTAN_ASSIGN_OR_RETURN(const int size,
+                           CheckPageSize(request.page_size(), kDefaultListPageSize));
+  CAPSTAN_ASSIGN_OR_RETURN(const storage::ExecutionFilter filter,
+                           ParseFilter(request.filter(), StateTerms::kAllowed));
+  ExecutionId before;
+  if (!request.page_token().empty()) {
+    CAPSTAN_ASSIGN_OR_RETURN(before,
+                             ReadListToken(parts.tokens, request.filter(), request.page_token()));
+  }
+  CAPSTAN_ASSIGN_OR_RETURN(std::vector<ExecutionId> ids,
+                           parts.reader.ListExecutions(filter, before, size + 1));
+  const bool more = static_cast<int>(ids.size()) > size;
+  if (more) ids.resize(size);
+  if (ids.empty()) return absl::OkStatus();
+  CAPSTAN_ASSIGN_OR_RETURN(const std::vector<storage::StoredEvent> rows,
+                           parts.reader.ReadAllEvents(ids));
+  for (std::size_t begin = 0; begin < rows.size();) {
+    std::size_t end = begin;
+    while (end < rows.size() && rows[end].execution == rows[begin].execution) ++end;
+    CAPSTAN_ASSIGN_OR_RETURN(const EventListPtr list,
+                             MakeEventList(absl::MakeConstSpan(rows).subspan(begin, end - begin)));
+    *response.add_executions() = list->Snapshot();
+    begin = end;
+  }
+  if (more) {
+    response.set_next_page_token(MakeListToken(parts.tokens, request.filter(), ids.back()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ListEventsNow(const Parts& parts, const v1::ListEventsRequest& request,
+                           v1::ListEventsResponse& response) {
+  CAPSTAN_ASSIGN_OR_RETURN(const ExecutionId id, CheckExecutionName(request.name()));
+  CAPSTAN_ASSIGN_OR_RETURN(const int size,
+                           CheckPageSize(request.page_size(), kDefaultEventsPageSize));
+  std::int32_t after = 0;
+  if (!request.page_token().empty()) {
+    CAPSTAN_ASSIGN_OR_RETURN(after, ReadEventsToken(parts.tokens, id, request.page_token()));
+  }
+  CAPSTAN_ASSIGN_OR_RETURN(std::vector<storage::StoredEvent> rows,
+                           parts.reader.ReadEvents(id, after, size + 1));
+  if (rows.empty() && after == 0) return ExecutionNotFound(request.name());
+  const bool more = static_cast<int>(rows.size()) > size;
+  if (more) rows.resize(size);
+  for (const storage::StoredEvent& row : rows) {
+    CAPSTAN_ASSIGN_OR_RETURN(*response.add_events(), DecodeEvent(row));
+  }
+  if (more) {
+    response.set_next_page_token(MakeEventsToken(parts.tokens, id, rows.back().seq));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+grpc::ServerWriteReactor<v1::ExecuteActionResponse>* ExecutionServiceImpl::ExecuteAction(
+    grpc::CallbackServerContext* context, const v1::ExecuteActionRequest* request) {
+  auto stream =
+      std::make_shared<ExecutionStream<v1::ExecuteActionResponse>>(parts_, kExecuteAction, context);
+  if (!stream->Open()) return stream.get();
+  const Until until = request->wait_until() == v1::ExecuteActionRequest::WAIT_UNTIL_ACCEPTED
+                          ? Until::kSnapshot
+                          : Until::kTerminal;
+  CheckAndSubmit(parts_, stream->rpc(), *request,
+                 [stream, until](const absl::StatusOr<storage::SubmitResult>& result) {
+                   if (!result.ok()) return stream->End(result.status());
+                   stream->Follow({.id = result->id,
+                                   .until = until,
+                                   .deduplicated = result->deduplicated,
+                                   .submitted = true});
+                 });
+  return stream.get();
+}
+
+grpc::ServerUnaryReactor* ExecutionServiceImpl::BatchExecuteActions(
+    grpc::CallbackServerContext* context, const v1::BatchExecuteActionsRequest* request,
+    v1::BatchExecuteActionsResponse* response) {
+  auto batch = std::shared_ptr<Batch>(new Batch{context->DefaultReactor(),
+                                                Rpc(parts_, kBatchExecuteActions, *context),
+                                                {request->requests_size() + 1}});
+  if (absl::Status status = CheckBatch(*request); !status.ok()) {
+    Answer(batch->reactor, batch->rpc, status);
+    return batch->reactor;
+  }
+  // All slots first: the answers come on other threads, each to its own slot.
+  for (int i = 0; i < request->requests_size(); ++i) response->add_results();
+  for (int i = 0; i < request->requests_size(); ++i) {
+    v1::BatchExecuteActionsResponse::Result* slot = response->mutable_results(i);
+    CheckAndSubmit(parts_, batch->rpc, request->requests(i),
+                   [batch, slot](const absl::StatusOr<storage::SubmitResult>& result) {
+                     *slot->mutable_status() = ToRpcStatus(result.status());
+                     if (result.ok()) {
+                       slot->set_execution(ExecutionName(result->id));
+                       slot->set_deduplicated(result->deduplicated);
+                     }
+                     batch->OneDone();
+                   });
+  }
+  batch->OneDone();  // the one this handler held
+  return batch->reactor;
+}
+
+grpc::ServerWriteReactor<v1::WatchExecutionResponse>* ExecutionServiceImpl::WatchExecution(
+    grpc::CallbackServerContext* context, const v1::WatchExecutionRequest* request) {
+  auto stream = std::make_shared<ExecutionStream<v1::WatchExecutionResponse>>(
+      parts_, kWatchExecution, context);
+  if (!stream->Open()) return stream.get();
+  const absl::StatusOr<ExecutionId> id = CheckExecutionName(request->name());
+  const absl::StatusOr<std::int32_t> after_seq = CheckAfterSeq(request->after_seq());
+  if (!id.ok() || !after_seq.ok()) {
+    stream->End(id.ok() ? after_seq.status() : id.status());
+    return stream.get();
+  }
+  stream->Follow({.id = *id, .after_seq = *after_seq});
+  return stream.get();
+}
+
+grpc::ServerWriteReactor<v1::WatchExecutionsResponse>* ExecutionServiceImpl::WatchExecutions(
+    grpc::CallbackServerContext* context, const v1::WatchExecutionsRequest* request) {
+  auto stream = std::make_shared<ExecutionsStream>(parts_, kWatchExecutions, context);
+  if (stream->Open()) stream->Follow(*request);
+  return stream.get();
+}
+
+grpc::ServerUnaryReactor* ExecutionServiceImpl::GetExecution(grpc::CallbackServerContext* context,
+                                                             const v1::GetExecutionRequest* request,
+                                                             v1::GetExecutionResponse* response) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  auto rpc = std::make_shared<Rpc>(parts_, kGetExecution, *context);
+  const absl::StatusOr<ExecutionId> id = CheckExecutionName(request->name());
+  if (!id.ok()) {
+    Answer(reactor, *rpc, id.status());
+    return reactor;
+  }
+  AnswerWithSnapshot(parts_, reactor, rpc, *id, [response](v1::Execution snapshot) {
+    *response->mutable_execution() = std::move(snapshot);
+  });
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* ExecutionServiceImpl::ListExecutions(
+    grpc::CallbackServerContext* context, const v1::ListExecutionsRequest* request,
+    v1::ListExecutionsResponse* response) {
+  return AnswerOnPool(parts_, kListExecutions, context, [this, request, response](Rpc&) {
+    return ListExecutionsNow(parts_, *request, *response);
+  });
+}
+
+grpc::ServerUnaryReactor* ExecutionServiceImpl::ListEvents(grpc::CallbackServerContext* context,
+                                                           const v1::ListEventsRequest* request,
+                                                           v1::ListEventsResponse* response) {
+  return AnswerOnPool(parts_, kListEvents, context, [this, request, response](Rpc&) {
+    return ListEventsNow(parts_, *request, *response);
+  });
+}
+
+grpc::ServerUnaryReactor* ExecutionServiceImpl::CancelExecution(
+    grpc::CallbackServerContext* context, const v1::CancelExecutionRequest* request,
+    v1::CancelExecutionResponse* response) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  auto rpc = std::make_shared<Rpc>(parts_, kCancelExecution, *context);
+  const bool queued = parts_.pool.TrySubmit([this, reactor, rpc, request, response] {
+    absl::StatusOr<ExecutionId> id = CheckExecutionName(request->name());
+    absl::Status status = id.status();
+    if (status.ok()) status = CheckCancel(*request);
+    if (status.ok()) {
+      // kAlreadyEnded is fine too: the snapshot says how it ended.
+      status =
+          parts_.reader
+              .AppendSignal(*id, storage::SignalKind::kCancel, rpc->caller(), request->reason())
+              .status();
+      if (absl::IsNotFound(status)) status = ExecutionNotFound(request->name());
+    }
+    if (!status.ok()) return Answer(reactor, *rpc, status);
+    AnswerWithSnapshot(parts_, reactor, rpc, *id, [response](v1::Execution snapshot) {
+      *response->mutable_execution() = std::move(snapshot);
+    });
+  });
+  if (!queued) {
+    Answer(reactor, *rpc,
+           Error(absl::StatusCode::kResourceExhausted, "OVERLOADED", "too many calls wait"));
+  }
+  return reactor;
+}
+
+grpc::ServerWriteReactor<v1::ReadLogResponse>* ExecutionServiceImpl::ReadLog(
+    grpc::CallbackServerContext* context, const v1::ReadLogRequest* request) {
+  auto stream = std::make_shared<LogStream>(parts_, kReadLog, context);
+  if (!stream->Open()) return stream.get();
+  const absl::StatusOr<ExecutionId> id = CheckExecutionName(request->name());
+  const absl::Status checked = CheckReadLog(*request);
+  if (!id.ok() || !checked.ok()) {
+    stream->End(id.ok() ? checked : id.status());
+    return stream.get();
+  }
+  stream->Read(*id, request->offset(), request->follow());
+  return stream.get();
+}
+
+}  // namespace capstan::server

@@ -1,0 +1,42 @@
+// capstan.v1.ExecutionService: what its proto says. Handlers check, hand over and return; nothing
+// here blocks a gRPC thread.
+#pragma once
+
+#include "capstan/v1/execution_service.grpc.pb.h"
+#include "server/parts.h"
+
+namespace capstan::server {
+
+class ExecutionServiceImpl final : public v1::ExecutionService::CallbackService {
+ public:
+  explicit ExecutionServiceImpl(const Parts& parts) : parts_(parts) {}
+
+  grpc::ServerWriteReactor<v1::ExecuteActionResponse>* ExecuteAction(
+      grpc::CallbackServerContext* context, const v1::ExecuteActionRequest* request) override;
+  grpc::ServerUnaryReactor* BatchExecuteActions(grpc::CallbackServerContext* context,
+                                                const v1::BatchExecuteActionsRequest* request,
+                                                v1::BatchExecuteActionsResponse* response) override;
+  grpc::ServerWriteReactor<v1::WatchExecutionResponse>* WatchExecution(
+      grpc::CallbackServerContext* context, const v1::WatchExecutionRequest* request) override;
+  grpc::ServerWriteReactor<v1::WatchExecutionsResponse>* WatchExecutions(
+      grpc::CallbackServerContext* context, const v1::WatchExecutionsRequest* request) override;
+  grpc::ServerUnaryReactor* GetExecution(grpc::CallbackServerContext* context,
+                                         const v1::GetExecutionRequest* request,
+                                         v1::GetExecutionResponse* response) override;
+  grpc::ServerUnaryReactor* ListExecutions(grpc::CallbackServerContext* context,
+                                           const v1::ListExecutionsRequest* request,
+                                           v1::ListExecutionsResponse* response) override;
+  grpc::ServerUnaryReactor* ListEvents(grpc::CallbackServerContext* context,
+                                       const v1::ListEventsRequest* request,
+                                       v1::ListEventsResponse* response) override;
+  grpc::ServerUnaryReactor* CancelExecution(grpc::CallbackServerContext* context,
+                                            const v1::CancelExecutionRequest* request,
+                                            v1::CancelExecutionResponse* response) override;
+  grpc::ServerWriteReactor<v1::ReadLogResponse>* ReadLog(
+      grpc::CallbackServerContext* context, const v1::ReadLogRequest* request) override;
+
+ private:
+  const Parts& parts_;
+};
+
+}  // namespace capstan::server

@@ -1,0 +1,37 @@
+// The full names of all methods, for spans and metrics.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace capstan::server {
+
+inline constexpr std::string_view kExecuteAction = "capstan.v1.ExecutionService/ExecuteAction";
+inline constexpr std::string_view kBatchExecuteActions =
+    "capstan.v1.ExecutionService/BatchExecuteActions";
+inline constexpr std::string_view kWatchExecution = "capstan.v1.ExecutionService/WatchExecution";
+inline constexpr std::string_view kWatchExecutions = "capstan.v1.ExecutionService/WatchExecutions";
+inline constexpr std::string_view kGetExecution = "capstan.v1.ExecutionService/GetExecution";
+inline constexpr std::string_view kListExecutions = "capstan.v1.ExecutionService/ListExecutions";
+inline constexpr std::string_view kListEvents = "capstan.v1.ExecutionService/ListEvents";
+inline constexpr std::string_view kCancelExecution = "capstan.v1.ExecutionService/CancelExecution";
+inline constexpr std::string_view kReadLog = "capstan.v1.ExecutionService/ReadLog";
+inline constexpr std::string_view kListActions = "capstan.v1.CatalogService/ListActions";
+inline constexpr std::string_view kGetAction = "capstan.v1.CatalogService/GetAction";
+inline constexpr std::string_view kListWorkers = "capstan.v1.AdminService/ListWorkers";
+inline constexpr std::string_view kHealthCheck = "grpc.health.v1.Health/Check";
+inline constexpr std::string_view kHealthWatch = "grpc.health.v1.Health/Watch";
+
+inline std::vector<std::string> AllMethods() {
+  std::vector<std::string> all;
+  for (std::string_view method :
+       {kExecuteAction, kBatchExecuteActions, kWatchExecution, kWatchExecutions, kGetExecution,
+        kListExecutions, kListEvents, kCancelExecution, kReadLog, kListActions, kGetAction,
+        kListWorkers, kHealthCheck, kHealthWatch}) {
+    all.emplace_back(method);
+  }
+  return all;
+}
+
+}  // namespace capstan::server

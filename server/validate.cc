@@ -1,0 +1,192 @@
+#include "server/validate.h"
+
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "absl/strings/ascii.h"
+#include "core/catalog/parameters.h"
+#include "core/catalog/target.h"
+#include "core/status_macros.h"
+#include "core/text.h"
+#include "server/errors.h"
+#include "server/proto_time.h"
+
+namespace capstan::server {
+namespace {
+
+constexpr int kLowestPriority = 5;
+// Of a caller's text repeated in an error.
+constexpr std::size_t kMaxQuotedBytes = 80;
+
+std::string Quote(std::string_view text) {
+  if (text.empty()) return "nothing";
+  if (text.size() <= kMaxQuotedBytes) return Cat("\"", std::string(text), "\"");
+  return Cat("a text of ", text.size(), " bytes");
+}
+
+bool IsLabelKey(std::string_view key) {
+  if (key.empty() || key.size() > kMaxLabelKeyBytes || !absl::ascii_islower(key[0])) return false;
+  return std::all_of(key.begin(), key.end(), [](char c) {
+    return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '.' || c == '_' || c == '/' ||
+           c == '-';
+  });
+}
+
+void CheckLabels(const v1::ExecuteActionRequest& request, Violations& violations) {
+  if (request.labels_size() > kMaxLabels) {
+    violations.Add("labels", Cat("got ", request.labels_size(), ", want at most ", kMaxLabels));
+    return;
+  }
+  for (const auto& [key, value] : request.labels()) {
+    if (!IsLabelKey(key)) {
+      violations.Add("labels", Cat("got key ", Quote(key), ", want [a-z][a-z0-9._/-]{0,62}"));
+    } else if (value.size() > kMaxLabelValueBytes) {
+      violations.Add(Cat("labels.", key),
+                     Cat("got ", value.size(), " bytes, want at most ", kMaxLabelValueBytes));
+    }
+  }
+}
+
+void CheckParent(const v1::ExecuteActionRequest& request, Violations& violations) {
+  if (!request.has_parent()) return;
+  const v1::Parent& parent = request.parent();
+  if (parent.name().empty() || parent.name().size() > kMaxParentNameBytes) {
+    violations.Add("parent.name", Cat("got ", Quote(parent.name()), ", want 1 to ",
+                                      kMaxParentNameBytes, " bytes"));
+  }
+  if (parent.step() < 1) {
+    violations.Add("parent.step", Cat("got ", parent.step(), ", want a step number from 1"));
+  }
+}
+
+bool IsValid(const google::protobuf::Duration& duration) {
+  constexpr std::int64_t kMaxSeconds = 315'576'000'000;  // as duration.proto says
+  return duration.seconds() >= -kMaxSeconds && duration.seconds() <= kMaxSeconds &&
+         duration.nanos() > -1'000'000'000 && duration.nanos() < 1'000'000'000;
+}
+
+// What does not need the catalog.
+void CheckEnvelope(const v1::ExecuteActionRequest& request, Violations& violations) {
+  if (!request.request_id().empty() && !ExecutionId::Parse(request.request_id())) {
+    violations.Add("request_id",
+                   Cat("got ", Quote(request.request_id()), ", want a UUID or nothing"));
+  }
+  if (request.priority() < 0 || request.priority() > kLowestPriority) {
+    violations.Add("priority", Cat("got ", request.priority(), ", want 1 (first) to ",
+                                   kLowestPriority, " (last), or 0 for ", kDefaultPriority));
+  }
+  if (!v1::ExecuteActionRequest::WaitUntil_IsValid(request.wait_until())) {
+    violations.Add("wait_until", Cat("got ", static_cast<int>(request.wait_until()),
+                                     ", want WAIT_UNTIL_ACCEPTED or "
+                                     "WAIT_UNTIL_TERMINAL"));
+  }
+  CheckLabels(request, violations);
+  CheckParent(request, violations);
+}
+
+absl::Status UnknownAction(const v1::ExecuteActionRequest& request,
+                           const catalog::Catalog& catalog) {
+  return InvalidField("action",
+                      Cat("got ", Quote(request.action()), ", want one of: ", catalog.KnownNames()),
+                      "UNKNOWN_ACTION");
+}
+
+}  // namespace
+
+absl::StatusOr<CheckedAction> CheckExecuteAction(const v1::ExecuteActionRequest& request,
+                                                 const catalog::Catalog& catalog) {
+  CheckedAction checked;
+  checked.action = catalog.Find(request.action());
+  if (checked.action == nullptr) return UnknownAction(request, catalog);
+
+  Violations violations;
+  CheckEnvelope(request, violations);
+  absl::Duration requested = absl::ZeroDuration();
+  if (request.has_timeout() && !IsValid(request.timeout())) {
+    violations.Add("timeout",
+                   "got a Duration out of range, want seconds and nanos as in "
+                   "google.protobuf.Duration");
+  } else {
+    if (request.has_timeout()) requested = FromProto(request.timeout());
+    absl::StatusOr<absl::Duration> timeout = catalog::ValidateTimeout(*checked.action, requested);
+    if (timeout.ok()) {
+      checked.timeout = *timeout;
+    } else {
+      // ValidateTimeout already begins with the field's name.
+      const std::string message(timeout.status().message());
+      constexpr std::string_view kPrefix = "timeout: ";
+      const bool prefixed = message.compare(0, kPrefix.size(), kPrefix) == 0;
+      violations.Add("timeout", prefixed ? message.substr(kPrefix.size()) : message);
+    }
+  }
+  const catalog::ParameterCheck parameters =
+      catalog::CheckParameters(*checked.action, request.parameters());
+  for (const catalog::FieldViolation& violation : parameters.violations) {
+    violations.Add(violation.field, violation.description);
+  }
+  CAPSTAN_RETURN_IF_ERROR(violations.ToStatus());
+
+  if (request.priority() != 0) checked.priority = request.priority();
+  checked.request_id = absl::AsciiStrToLower(request.request_id());
+  checked.target = catalog::TargetOf(*checked.action, parameters.parameters);
+  return checked;
+}
+
+std::string RequestHash(const v1::ExecuteActionRequest& request) {
+  v1::ExecuteActionRequest body = request;
+  body.clear_request_id();
+  body.clear_wait_until();
+  std::string bytes;
+  {
+    google::protobuf::io::StringOutputStream stream(&bytes);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    coded.SetSerializationDeterministic(true);  // maps in order of their keys
+    body.SerializeToCodedStream(&coded);
+  }
+  return Sha256(bytes);
+}
+
+absl::Status CheckBatch(const v1::BatchExecuteActionsRequest& request) {
+  if (request.requests_size() >= 1 && request.requests_size() <= kMaxBatchRequests) {
+    return absl::OkStatus();
+  }
+  return InvalidField(
+      "requests", Cat("got ", request.requests_size(), " items, want 1 to ", kMaxBatchRequests));
+}
+
+absl::StatusOr<ExecutionId> CheckExecutionName(std::string_view name) {
+  const std::optional<ExecutionId> id = ParseExecutionName(name);
+  if (id) return *id;
+  return InvalidField("name", Cat("got ", Quote(name), ", want executions/{uuid}"));
+}
+
+absl::StatusOr<std::int32_t> CheckAfterSeq(std::int64_t after_seq) {
+  if (after_seq < 0) {
+    return InvalidField("after_seq", Cat("got ", after_seq, ", want 0 or more"));
+  }
+  constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
+  return static_cast<std::int32_t>(std::min(after_seq, kMost));
+}
+
+absl::StatusOr<int> CheckPageSize(std::int32_t page_size, int default_size) {
+  if (page_size < 0) {
+    return InvalidField("page_size", Cat("got ", page_size, ", want 0 or more"));
+  }
+  return page_size == 0 ? default_size : std::min<int>(page_size, kMaxPageSize);
+}
+
+absl::Status CheckCancel(const v1::CancelExecutionRequest& request) {
+  if (request.reason().size() <= kMaxReasonBytes) return absl::OkStatus();
+  return InvalidField(
+      "reason", Cat("got ", request.reason().size(), " bytes, want at most ", kMaxReasonBytes));
+}
+
+absl::Status CheckReadLog(const v1::ReadLogRequest& request) {
+  if (request.offset() >= 0) return absl::OkStatus();
+  return InvalidField("offset", Cat("got ", request.offset(), ", want 0 or more"));
+}
+
+}  // namespace capstan::server
