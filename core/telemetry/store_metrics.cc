@@ -43,7 +43,7 @@ StoreMetrics::StoreMetrics(MetricsRegistry& registry)
       executions_swept(registry.AddCounter(
           "capstan_executions_swept_total",
           "Executions found with neither lease nor parked row; anything but 0 is a bug.")) {
-  for (const char* combiner : {"submit", "claim", "commit"}) {
+  for (const char* combiner : {"submit", "commit"}) {
     flush_items.With({combiner});
     flush_duration.With({combiner});
     flush_queue.With({combiner});

@@ -14,7 +14,7 @@ struct StoreMetrics {
   HistogramFamily statement_duration;
   // Labels statement and code (ABORTED, UNAVAILABLE, …).
   CounterFamily statement_errors;
-  // Label combiner: submit, claim or commit. Items gathered into one transaction, and how long that
+  // Label combiner: submit or commit. Items gathered into one transaction, and how long that
   // took.
   HistogramFamily flush_items;
   HistogramFamily flush_duration;

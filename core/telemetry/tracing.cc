@@ -1,7 +1,5 @@
 #include "core/telemetry/tracing.h"
 
-#include <opentelemetry/exporters/otlp/otlp_grpc_exporter_factory.h>
-#include <opentelemetry/exporters/otlp/otlp_grpc_exporter_options.h>
 #include <opentelemetry/sdk/resource/resource.h>
 #include <opentelemetry/sdk/trace/batch_span_processor_factory.h>
 #include <opentelemetry/sdk/trace/batch_span_processor_options.h>
@@ -9,10 +7,12 @@
 #include <opentelemetry/sdk/trace/tracer_provider.h>
 #include <opentelemetry/trace/trace_state.h>
 
+#include <atomic>
 #include <chrono>
 #include <utility>
 
 #include "core/status_macros.h"
+#include "core/telemetry/otlp_exporter.h"
 #include "core/telemetry/recording_exporter.h"
 #include "core/telemetry/span_recorder.h"
 #include "core/telemetry/tracing_settings.h"
@@ -80,15 +80,6 @@ Moment MomentOf(absl::Time time) {
   const auto ago = std::chrono::system_clock::now() - system;
   return {system, std::chrono::steady_clock::now() -
                       std::chrono::duration_cast<std::chrono::steady_clock::duration>(ago)};
-}
-
-std::unique_ptr<trace_sdk::SpanExporter> MakeExporter(const TracingSettings& settings) {
-  otel::exporter::otlp::OtlpGrpcExporterOptions options;  // reads OTEL_EXPORTER_OTLP_*
-  if (!settings.otlp_endpoint.empty()) {
-    options.endpoint = settings.otlp_endpoint;
-    options.use_ssl_credentials = settings.otlp_endpoint.rfind("https://", 0) == 0;
-  }
-  return otel::exporter::otlp::OtlpGrpcExporterFactory::Create(options);
 }
 
 otel::sdk::resource::Resource MakeResource(const TracingSettings& settings) {
@@ -159,11 +150,16 @@ void Span::End(absl::Time when) {
 class Tracer::Impl {
  public:
   Impl(std::unique_ptr<trace_sdk::SpanProcessor> processor,
-       const otel::sdk::resource::Resource& resource, std::unique_ptr<trace_sdk::Sampler> sampler)
-      : provider_(std::move(processor), resource, std::move(sampler)),
+       const otel::sdk::resource::Resource& resource, std::unique_ptr<trace_sdk::Sampler> sampler,
+       std::shared_ptr<std::atomic<bool>> closing)
+      : closing_(std::move(closing)),
+        provider_(std::move(processor), resource, std::move(sampler)),
         tracer_(provider_.GetTracer(kScope)) {}
 
-  ~Impl() { Flush(kFlushAtEnd); }
+  ~Impl() {
+    Flush(kFlushAtEnd);
+    *closing_ = true;
+  }
 
   bool Flush(absl::Duration timeout) {
     return provider_.ForceFlush(absl::ToChronoMicroseconds(timeout));
@@ -192,6 +188,7 @@ class Tracer::Impl {
   }
 
  private:
+  const std::shared_ptr<std::atomic<bool>> closing_;  // shared with the exporter
   trace_sdk::TracerProvider provider_;
   otel::nostd::shared_ptr<trace_api::Tracer> tracer_;
 };
@@ -204,20 +201,22 @@ absl::StatusOr<std::unique_ptr<Tracer>> Tracer::Create(const TracingOptions& opt
                                                        const Environment& environment) {
   CAPSTAN_ASSIGN_OR_RETURN(TracingSettings settings, ReadTracingSettings(options, environment));
   if (!settings.enabled) return std::make_unique<Tracer>();
+  SendOtelComplaintsToLog();
+  auto closing = std::make_shared<std::atomic<bool>>(false);
   trace_sdk::BatchSpanProcessorOptions batch;
   batch.max_queue_size = settings.max_queue_size;
   batch.max_export_batch_size = settings.max_export_batch_size;
   batch.schedule_delay_millis = absl::ToChronoMilliseconds(settings.schedule_delay);
   return std::unique_ptr<Tracer>(new Tracer(std::make_unique<Impl>(
-      trace_sdk::BatchSpanProcessorFactory::Create(MakeExporter(settings), batch),
-      MakeResource(settings), MakeSampler(settings))));
+      trace_sdk::BatchSpanProcessorFactory::Create(MakeOtlpExporter(settings, closing), batch),
+      MakeResource(settings), MakeSampler(settings), closing)));
 }
 
 std::unique_ptr<Tracer> Tracer::CreateRecording(SpanRecorder& recorder) {
   TracingSettings settings;
   return std::unique_ptr<Tracer>(new Tracer(std::make_unique<Impl>(
       trace_sdk::SimpleSpanProcessorFactory::Create(MakeRecordingExporter(recorder)),
-      MakeResource(settings), MakeSampler(settings))));
+      MakeResource(settings), MakeSampler(settings), std::make_shared<std::atomic<bool>>(false))));
 }
 
 Span Tracer::StartSpan(std::string_view name, SpanOptions options) const {

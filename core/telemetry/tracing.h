@@ -111,7 +111,8 @@ class Tracer {
  public:
   // Tracing off.
   Tracer();
-  // Sends what is still buffered, for at most three seconds.
+  // Sends what is still buffered, for at most three seconds, and as much again when a batch is on
+  // its way to a collector that does not answer.
   ~Tracer();
 
   // INVALID_ARGUMENT: an OTEL_ variable or an option has a value that means nothing; refuse to

@@ -121,6 +121,8 @@ absl::StatusOr<TracingSettings> ReadTracingSettings(const TracingOptions& option
   const bool disabled =
       absl::AsciiStrToLower(variables.Get("OTEL_SDK_DISABLED")) == "true" || exporter == "none";
   settings.enabled = has_endpoint && !disabled;
+  settings.export_timeout_from_environment = variables.IsSet("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT") ||
+                                             variables.IsSet("OTEL_EXPORTER_OTLP_TIMEOUT");
   CAPSTAN_RETURN_IF_ERROR(ReadSampler(variables, settings));
   CAPSTAN_RETURN_IF_ERROR(ReadBatching(variables, settings));
 

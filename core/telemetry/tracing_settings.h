@@ -20,9 +20,13 @@ class Sampler;
 
 namespace capstan::telemetry {
 
+// Longest a batch may take to send, unless OTEL_EXPORTER_OTLP_TIMEOUT says otherwise.
+inline constexpr absl::Duration kExportTimeout = absl::Seconds(3);
+
 struct TracingSettings {
   bool enabled = false;
   std::string otlp_endpoint;  // empty: the SDK takes it from the environment
+  bool export_timeout_from_environment = false;
   std::map<std::string, std::string> resource;
   bool follow_parent = true;
   double ratio = 1;

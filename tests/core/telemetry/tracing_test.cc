@@ -277,6 +277,21 @@ TEST(TracingExportTest, WhatIsBufferedIsSentWhenTheTracerGoes) {
   EXPECT_THAT(collector.requests(), SizeIs(1));
 }
 
+TEST(TracingExportTest, ACollectorThatIsAwayIsALogLineAndNothingElse) {
+  absl::StatusOr<std::unique_ptr<Tracer>> tracer =
+      Tracer::Create({.otlp_endpoint = "http://127.0.0.1:1"}, Variables({}));
+  ASSERT_OK(tracer);
+  ::testing::internal::CaptureStderr();
+
+  (*tracer)->StartSpan(kSpanPolicy).End();
+  tracer->reset();
+
+  const std::string output = ::testing::internal::GetCapturedStderr();
+  EXPECT_THAT(output, ::testing::StartsWith("{\"time\":"));
+  EXPECT_THAT(output, HasSubstr("\"message\":\"OpenTelemetry complains\""));
+  EXPECT_THAT(output, HasSubstr("127.0.0.1:1"));
+}
+
 TEST(TracingExportTest, TheSamplerVariableWinsOverTheConfiguration) {
   Collector collector;
   absl::StatusOr<std::unique_ptr<Tracer>> tracer =
