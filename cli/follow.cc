@@ -69,7 +69,7 @@ std::optional<FollowResult> Follower::Read(grpc::ClientContext& context,
   while (reader.Read(&response)) {
     if constexpr (std::is_same_v<Response, v1::ExecuteActionResponse>) {
       // Of a submit sent again it only says that the first one had arrived.
-      deduplicated_ = deduplicated_ || (response.deduplicated() && attempts_ == 0);
+      if (!snapshot_delivered_ && attempts_ == 0) deduplicated_ = response.deduplicated();
     }
     Deliver(response.update());
   }
@@ -78,7 +78,9 @@ std::optional<FollowResult> Follower::Read(grpc::ClientContext& context,
   if (accepted_only_ && snapshot_delivered_) return Result(How::kAccepted);
   if (stop_.stop_requested()) return Result(How::kInterrupted);
   if (last_status_.ok()) return std::nullopt;  // ended early: go on from the last event
-  if (clock_.BootTime() >= give_up_at_) return Result(How::kTimedOut);
+  const bool deadline_passed = last_status_.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED &&
+                               give_up_at_ != absl::InfiniteDuration();
+  if (deadline_passed || clock_.BootTime() >= give_up_at_) return Result(How::kTimedOut);
   if (last_status_.error_code() == grpc::StatusCode::UNAVAILABLE) return std::nullopt;
   return Result(How::kFailed, last_status_);
 }

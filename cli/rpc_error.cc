@@ -1,7 +1,10 @@
 #include "cli/rpc_error.h"
 
-#include <google/protobuf/util/json_util.h>
+#include <google/protobuf/descriptor.h>
 
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
 #include "cli/text_format.h"
 #include "core/text.h"
 #include "google/rpc/code.pb.h"
@@ -94,12 +97,16 @@ std::string ErrorText(const grpc::Status& status, const std::string& address) {
 
 std::string ErrorJson(const grpc::Status& status) {
   google::rpc::Status details = DetailsOf(status);
-  std::string json;
-  if (!google::protobuf::util::MessageToJsonString(details, &json).ok()) {
-    details.clear_details();  // of a type that this program does not know
-    (void)google::protobuf::util::MessageToJsonString(details, &json);
-  }
-  return Cat("{\"error\":", json, "}\n");
+  // Of types that this program does not know nothing can be printed.
+  auto unknown = [](const google::protobuf::Any& any) {
+    const std::string type = any.type_url().substr(any.type_url().rfind('/') + 1);
+    return google::protobuf::DescriptorPool::generated_pool()->FindMessageTypeByName(type) ==
+           nullptr;
+  };
+  auto* list = details.mutable_details();
+  list->erase(std::remove_if(list->begin(), list->end(), unknown), list->end());
+  return Cat("{\"error\":", absl::StripTrailingAsciiWhitespace(ToJson(details, JsonLayout::kLine)),
+             "}\n");
 }
 
 }  // namespace capstan::cli
