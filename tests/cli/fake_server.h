@@ -1,0 +1,190 @@
+// A server of the API in this process whose answers a test writes down beforehand.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "capstan/v1/admin_service.grpc.pb.h"
+#include "capstan/v1/catalog_service.grpc.pb.h"
+#include "capstan/v1/execution_service.grpc.pb.h"
+
+namespace capstan::cli {
+
+// One stream: what it sends, whether it then waits until the client leaves, and how it ends.
+struct Script {
+  std::vector<v1::ExecutionUpdate> updates;
+  grpc::Status end = grpc::Status::OK;
+  bool hang = false;
+  bool deduplicated = false;
+};
+
+class FakeExecutions final : public v1::ExecutionService::Service {
+ public:
+  grpc::Status ExecuteAction(grpc::ServerContext* context, const v1::ExecuteActionRequest* request,
+                             grpc::ServerWriter<v1::ExecuteActionResponse>* writer) override {
+    submitted.push_back(*request);
+    return Play<v1::ExecuteActionResponse>(context, writer);
+  }
+  grpc::Status WatchExecution(grpc::ServerContext* context,
+                              const v1::WatchExecutionRequest* request,
+                              grpc::ServerWriter<v1::WatchExecutionResponse>* writer) override {
+    watched.push_back(*request);
+    return Play<v1::WatchExecutionResponse>(context, writer);
+  }
+  grpc::Status GetExecution(grpc::ServerContext*, const v1::GetExecutionRequest* request,
+                            v1::GetExecutionResponse* response) override {
+    if (request->name() != execution.name())
+      return {grpc::StatusCode::NOT_FOUND, "no such execution"};
+    *response->mutable_execution() = execution;
+    return grpc::Status::OK;
+  }
+  grpc::Status ListExecutions(grpc::ServerContext*, const v1::ListExecutionsRequest* request,
+                              v1::ListExecutionsResponse* response) override {
+    listed.push_back(*request);
+    *response = pages.front();
+    pages.pop_front();
+    return grpc::Status::OK;
+  }
+  grpc::Status ListEvents(grpc::ServerContext*, const v1::ListEventsRequest* request,
+                          v1::ListEventsResponse* response) override {
+    // A page of one event each.
+    const int at = request->page_token().empty() ? 0 : std::stoi(request->page_token());
+    *response->add_events() = events.at(at);
+    if (at + 1 < static_cast<int>(events.size()))
+      response->set_next_page_token(std::to_string(at + 1));
+    return grpc::Status::OK;
+  }
+  grpc::Status CancelExecution(grpc::ServerContext*, const v1::CancelExecutionRequest* request,
+                               v1::CancelExecutionResponse* response) override {
+    cancelled.push_back(*request);
+    *response->mutable_execution() = execution;
+    return grpc::Status::OK;
+  }
+  grpc::Status ReadLog(grpc::ServerContext*, const v1::ReadLogRequest* request,
+                       grpc::ServerWriter<v1::ReadLogResponse>* writer) override {
+    // One half a stream, when followed: the first breaks in the middle.
+    const size_t half = log.size() / 2;
+    const bool first = request->offset() == 0 && request->follow();
+    v1::ReadLogResponse piece;
+    piece.set_data(first ? log.substr(0, half) : log.substr(request->offset()));
+    piece.set_next_offset(request->offset() + static_cast<int64_t>(piece.data().size()));
+    piece.set_eof(!first);
+    writer->Write(piece);
+    return first ? grpc::Status(grpc::StatusCode::UNAVAILABLE, "draining") : grpc::Status::OK;
+  }
+
+  // Blocks until a stream that hangs is open.
+  void AwaitHanging() {
+    std::unique_lock lock(mu_);
+    changed_.wait(lock, [&] { return hanging_; });
+  }
+
+  std::deque<Script> scripts;  // one for each ExecuteAction and WatchExecution, in order
+  v1::Execution execution;
+  std::deque<v1::ListExecutionsResponse> pages;
+  std::vector<v1::ExecutionEvent> events;
+  std::string log;
+  std::vector<v1::ExecuteActionRequest> submitted;
+  std::vector<v1::WatchExecutionRequest> watched;
+  std::vector<v1::ListExecutionsRequest> listed;
+  std::vector<v1::CancelExecutionRequest> cancelled;
+
+ private:
+  static void SetDeduplicated(v1::ExecuteActionResponse& response, bool value) {
+    response.set_deduplicated(value);
+  }
+  static void SetDeduplicated(v1::WatchExecutionResponse&, bool) {}
+
+  template <class Response>
+  grpc::Status Play(grpc::ServerContext* context, grpc::ServerWriter<Response>* writer) {
+    if (scripts.empty())
+      return {grpc::StatusCode::INTERNAL, "the test wrote down no further stream"};
+    const Script script = scripts.front();
+    scripts.pop_front();
+    for (const v1::ExecutionUpdate& update : script.updates) {
+      Response response;
+      *response.mutable_update() = update;
+      SetDeduplicated(response, script.deduplicated);
+      writer->Write(response);
+    }
+    if (script.hang) WaitForLeave(context, writer);
+    return script.end;
+  }
+
+  // Heartbeats until the client has left, which a write finds out.
+  template <class Response>
+  void WaitForLeave(grpc::ServerContext* context, grpc::ServerWriter<Response>* writer) {
+    {
+      std::lock_guard lock(mu_);
+      hanging_ = true;
+    }
+    changed_.notify_all();
+    Response heartbeat;
+    heartbeat.mutable_update()->mutable_heartbeat();
+    while (!context->IsCancelled() && writer->Write(heartbeat)) std::this_thread::yield();
+  }
+
+  std::mutex mu_;
+  std::condition_variable changed_;
+  bool hanging_ = false;
+};
+
+class FakeCatalog final : public v1::CatalogService::Service {
+ public:
+  grpc::Status ListActions(grpc::ServerContext*, const v1::ListActionsRequest*,
+                           v1::ListActionsResponse* response) override {
+    *response->add_actions() = action;
+    return grpc::Status::OK;
+  }
+  grpc::Status GetAction(grpc::ServerContext*, const v1::GetActionRequest* request,
+                         v1::GetActionResponse* response) override {
+    if (request->name() != action.name()) return {grpc::StatusCode::NOT_FOUND, "no such action"};
+    *response->mutable_action() = action;
+    return grpc::Status::OK;
+  }
+
+  v1::Action action;
+};
+
+class FakeAdmin final : public v1::AdminService::Service {
+ public:
+  grpc::Status ListWorkers(grpc::ServerContext*, const v1::ListWorkersRequest*,
+                           v1::ListWorkersResponse* response) override {
+    *response->mutable_workers() = workers.workers();
+    return grpc::Status::OK;
+  }
+
+  v1::ListWorkersResponse workers;
+};
+
+// All three on a free port of the loopback. Write the answers down before the client calls.
+class FakeServer {
+ public:
+  FakeServer() {
+    grpc::ServerBuilder builder;
+    int port = 0;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+    builder.RegisterService(&executions);
+    builder.RegisterService(&catalog);
+    builder.RegisterService(&admin);
+    server_ = builder.BuildAndStart();
+    address = "127.0.0.1:" + std::to_string(port);
+  }
+  ~FakeServer() { server_->Shutdown(); }
+
+  FakeExecutions executions;
+  FakeCatalog catalog;
+  FakeAdmin admin;
+  std::string address;
+
+ private:
+  std::unique_ptr<grpc::Server> server_;
+};
+
+}  // namespace capstan::cli
