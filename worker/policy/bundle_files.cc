@@ -11,8 +11,8 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "core/ids.h"
 #include "core/status_macros.h"
-#include "worker/policy/sha256.h"
 
 namespace capstan::policy {
 namespace {

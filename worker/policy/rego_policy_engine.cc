@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/ids.h"
 #include "worker/policy/bundle_loader.h"
-#include "worker/policy/sha256.h"
 
 namespace capstan::policy {
 namespace {

@@ -6,8 +6,8 @@
 
 #include <thread>
 
+#include "core/ids.h"
 #include "tests/worker/policy/policy_directory.h"
-#include "worker/policy/sha256.h"
 
 namespace capstan::policy {
 namespace {
