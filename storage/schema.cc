@@ -1,5 +1,6 @@
 // Migrate, CheckSchema and MaintainPartitions of store.h.
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "core/status_macros.h"
@@ -15,6 +16,11 @@ constexpr int kOldestServer = 150000;
 // A schema may be this many versions newer than the program: the next release's expanding
 // migration.
 constexpr int kNewerAllowed = 1;
+
+// Feed rows deleted by one call: this many times 10,000; the rest by the next.
+constexpr int kTrimRounds = 1000;
+
+Params Micros(absl::Duration d) { return Params().Add(std::int64_t{absl::ToInt64Microseconds(d)}); }
 
 int NewestVersion() { return sql::kMigrations.back().version; }
 
@@ -90,9 +96,10 @@ absl::Status CheckSchema(const StoreOptions& options) {
   return CheckSchemaOn(connection);
 }
 
-absl::StatusOr<int> Migrate(const StoreOptions& options) {
+absl::StatusOr<int> Migrate(const StoreOptions& options, Observer observer) {
   SystemClock clock;
-  Connection connection(ForMigration(options), "migrate", Planning::kCustom, {}, clock);
+  Connection connection(ForMigration(options), "migrate", Planning::kCustom, std::move(observer),
+                        clock);
   CAPSTAN_RETURN_IF_ERROR(CheckServer(connection).status());
   Transaction transaction(connection);
   CAPSTAN_RETURN_IF_ERROR(transaction.Begin());
@@ -105,6 +112,25 @@ absl::StatusOr<int> Migrate(const StoreOptions& options) {
   CAPSTAN_RETURN_IF_ERROR(transaction.Run(sql::kPartitionsMake).status());
   CAPSTAN_RETURN_IF_ERROR(transaction.Commit());
   return std::max(before, NewestVersion());
+}
+
+absl::StatusOr<int> MaintainPartitions(const StoreOptions& options, const Retention& retention,
+                                       Observer observer) {
+  SystemClock clock;
+  Connection connection(ForMigration(options), "retention", Planning::kCustom, std::move(observer),
+                        clock);
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows made, connection.Run(sql::kPartitionsMake));
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows dropped,
+                           connection.Run(sql::kPartitionsDrop, Micros(retention.executions)));
+  CAPSTAN_RETURN_IF_ERROR(
+      connection.Run(sql::kRequestKeyTrim, Micros(retention.request_keys)).status());
+  for (int round = 0; round < kTrimRounds; ++round) {
+    CAPSTAN_ASSIGN_OR_RETURN(const Rows trimmed,
+                             connection.Run(sql::kFeedTrim, Micros(options.feed_kept)));
+    if (trimmed.Int(0, 0) == 0) break;
+  }
+  CAPSTAN_RETURN_IF_ERROR(connection.Run(sql::kWorkerTrim).status());
+  return static_cast<int>(made.Int(0, 0) + dropped.Int(0, 0));
 }
 
 }  // namespace capstan::storage

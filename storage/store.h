@@ -49,7 +49,7 @@ absl::StatusOr<std::unique_ptr<FeedTailer>> OpenFeedTailer(const StoreOptions& o
 // may run at the same time. Forward only; does nothing when there is nothing to do. Also makes
 // partitions ahead of time. Returns the version it ended at. Same errors as above, without the
 // schema check.
-absl::StatusOr<int> Migrate(const StoreOptions& options);
+absl::StatusOr<int> Migrate(const StoreOptions& options, Observer observer = {});
 
 // Refuses what Capstan must not run on: a server older than 15, fsync=off, synchronous_commit=off,
 // a read-only server or standby, a schema older than this program needs or more than one version
@@ -63,6 +63,7 @@ struct Retention {
   absl::Duration executions = absl::Hours(30 * 24);
   absl::Duration request_keys = absl::Hours(7 * 24);
 };
-absl::StatusOr<int> MaintainPartitions(const StoreOptions& options, const Retention& retention);
+absl::StatusOr<int> MaintainPartitions(const StoreOptions& options, const Retention& retention,
+                                       Observer observer = {});
 
 }  // namespace capstan::storage

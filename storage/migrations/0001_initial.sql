@@ -214,6 +214,41 @@ BEGIN
 END
 $$;
 
+-- Drops the partitions of weeks that ended more than `keep` ago and in which every execution has ended, with their
+-- outcomes; returns how many.
+CREATE FUNCTION drop_partitions(keep interval) RETURNS int
+LANGUAGE plpgsql AS $$
+DECLARE
+  parent text;
+  suffix text;
+  ended_at timestamptz;
+  living boolean;
+  dropped int := 0;
+BEGIN
+  FOR suffix IN
+    SELECT substr(c.relname, length('execution_') + 1)
+    FROM pg_inherits AS i
+    JOIN pg_class AS c ON c.oid = i.inhrelid
+    WHERE i.inhparent = 'execution'::regclass
+      AND c.relname ~ '^execution_p[0-9]{8}$'
+    ORDER BY c.relname
+  LOOP
+    ended_at := to_date(substr(suffix, 2), 'YYYYMMDD')::timestamp AT TIME ZONE 'UTC' + interval '7 days';
+    CONTINUE WHEN ended_at > now() - keep;
+    EXECUTE format('SELECT EXISTS (SELECT FROM %I WHERE state NOT IN (6, 7, 8))', 'execution_' || suffix) INTO living;
+    CONTINUE WHEN living;
+    DELETE FROM outcome
+    WHERE execution_id >= uuid_floor(ended_at - interval '7 days')
+      AND execution_id < uuid_floor(ended_at);
+    FOREACH parent IN ARRAY ARRAY['artifact', 'event', 'execution', 'log_chunk', 'policy_decision', 'signal'] LOOP
+      EXECUTE format('DROP TABLE IF EXISTS %I', parent || '_' || suffix);
+      dropped := dropped + 1;
+    END LOOP;
+  END LOOP;
+  RETURN dropped;
+END
+$$;
+
 CREATE TABLE artifact_default PARTITION OF artifact DEFAULT;
 CREATE TABLE event_default PARTITION OF event DEFAULT;
 CREATE TABLE execution_default PARTITION OF execution DEFAULT WITH (fillfactor = 50);

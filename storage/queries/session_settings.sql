@@ -8,4 +8,5 @@ SELECT set_config('statement_timeout', $1::text, false),
        set_config('plan_cache_mode', $4::text, false),
        set_config('enable_seqscan', $5::text, false),
        set_config('jit', 'off', false),
+       set_config('client_min_messages', 'warning', false),
        set_config('TimeZone', 'UTC', false)
