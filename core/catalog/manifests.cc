@@ -158,7 +158,7 @@ void AddAction(const ActionDefinition& action, const ManifestOptions& options,
 }
 
 Json Validation(std::string_view expression, std::string_view message) {
-  return {{"expression", expression}, {"message", message}};
+  return {{"expression", expression}, {"message", message}, {"reason", "Forbidden"}};
 }
 
 // Whoever may create Jobs in a namespace may use every account of it; this narrows that down to
