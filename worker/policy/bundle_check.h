@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 
 namespace capstan::policy {
@@ -36,7 +37,8 @@ struct BundleCheck {
 //   INTERNAL           the program cannot be run: bad wiring or no resources
 absl::Status CheckInChild(const BundleCheck& check);
 
-// capstan-policy-check beside the running program.
-std::string DefaultCheckProgram();
+// Path of the check program: a name with a slash is one; any other is looked for beside the running
+// program, then on PATH. NOT_FOUND when it is nowhere.
+absl::StatusOr<std::string> FindCheckProgram(const std::string& name);
 
 }  // namespace capstan::policy

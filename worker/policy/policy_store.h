@@ -52,7 +52,7 @@ class PolicyStore {
   struct Options {
     std::string directory;
     std::vector<std::string> required_bundles;
-    std::string check_program;  // Path of capstan-policy-check (DefaultCheckProgram()).
+    std::string check_program;  // Path of capstan-policy-check (FindCheckProgram()).
     RegoLimits limits;
     absl::Duration check_timeout = absl::Seconds(30);
     absl::Duration poll_interval = absl::Seconds(30);  // Between looks when no event comes.

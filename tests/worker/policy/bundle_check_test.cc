@@ -12,6 +12,7 @@
 namespace capstan::policy {
 namespace {
 
+using ::capstan::testing::IsOkAndHolds;
 using ::capstan::testing::StatusIs;
 using ::testing::HasSubstr;
 
@@ -129,9 +130,14 @@ TEST(BundleCheckTest, AProgramThatIsNotThereIsNamed) {
               StatusIs(absl::StatusCode::kInternal, HasSubstr("/nonexistent")));
 }
 
-TEST(BundleCheckTest, TheProgramIsLookedForBesideTheRunningOne) {
-  EXPECT_EQ(std::filesystem::path(DefaultCheckProgram()).parent_path(),
-            std::filesystem::read_symlink("/proc/self/exe").parent_path());
+TEST(BundleCheckTest, TheProgramIsLookedForBesideTheRunningOneAndOnThePath) {
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe");
+
+  EXPECT_THAT(FindCheckProgram(self.filename().string()), IsOkAndHolds(self.string()));
+  EXPECT_THAT(FindCheckProgram("sh"), IsOkAndHolds(HasSubstr("/sh")));
+  EXPECT_THAT(FindCheckProgram("./elsewhere/check"), IsOkAndHolds("./elsewhere/check"));
+  EXPECT_THAT(FindCheckProgram("no-such-program"),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("no-such-program")));
 }
 
 }  // namespace
