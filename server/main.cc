@@ -139,7 +139,7 @@ absl::Status Serve(const config::v1::ServerConfig& config, const std::string& po
                                  .otlp_endpoint = config.tracing().otlp_endpoint(),
                                  .sample_ratio = config.tracing().sample_ratio()}));
   CAPSTAN_ASSIGN_OR_RETURN(const catalog::Catalog catalog,
-                           catalog::Catalog::Load(config.catalog_dir()));
+                           catalog::Catalog::Load(config.catalog_dir() + "/actions"));
   CAPSTAN_ASSIGN_OR_RETURN(const ListenOptions listen, ListenFrom(config));
   CAPSTAN_ASSIGN_OR_RETURN(const storage::StoreOptions store, StoreFrom(config));
 
@@ -168,7 +168,8 @@ absl::Status Serve(const config::v1::ServerConfig& config, const std::string& po
       .metrics = metrics,
       .tracer = *tracer,
       .clock = clock,
-      .options = {.heartbeat_interval = config::ToDuration(config.watch().heartbeat_interval()),
+      .options = {.queue_deadline = config::ToDuration(config.submit().queue_deadline()),
+                  .heartbeat_interval = config::ToDuration(config.watch().heartbeat_interval()),
                   .buffer_events = static_cast<int>(config.watch().buffer_events())},
   };
   hub.Start();
