@@ -155,6 +155,12 @@ void JobController::Reconcile(const ObjectKey& key) {
   const std::string uid = TextAt(*job, {"metadata", "uid"});
   Json status = At(*job, {"status"}).is_object() ? At(*job, {"status"}) : Json::object();
   Pods pods = Sort(uid);
+  if (TextAt(*job, {"spec", "podReplacementPolicy"}) != "Failed") {
+    // Under this policy a pod counts as failed from its deletion on.
+    for (const auto& pod : pods.terminating) {
+      if (HasFinalizer(*pod.second, kJobTrackingFinalizer)) pods.uncounted.push_back(pod);
+    }
+  }
   if (!IsTrue(status, "Complete") && !IsTrue(status, "Failed")) {
     Count(*job, pods, status);
     int created = 0;

@@ -37,10 +37,10 @@ struct KubeSimOptions {
   Clock* clock = nullptr;  // null: the machine's. Borrowed, outlives the KubeSim
   int http_threads = 64;  // calls, idle kept-alive connections and watches that may be open at once
   size_t history_events = 10'000;  // watch history; older resourceVersions get 410
-  std::string audit_file;          // JSON lines; "" for none
+  std::string audit_file{};        // JSON lines; "" for none
   std::vector<std::string>
-      namespaces;     // besides default, kube-system, kube-public, kube-node-lease
-  std::string token;  // bearer token that is asked for; "" lets everyone in
+      namespaces;       // besides default, kube-system, kube-public, kube-node-lease
+  std::string token{};  // bearer token that is asked for; "" lets everyone in
   bool require_service_accounts =
       false;  // a Job's pod is refused while its ServiceAccount does not exist
 };

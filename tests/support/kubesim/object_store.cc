@@ -84,7 +84,7 @@ void ObjectStore::Record(Change change) {
   observer_(change);
   history_.push_back(std::move(change));
   while (history_.size() > history_limit_) {
-    compacted_ = history_.front().revision;
+    compacted_ = std::max(compacted_, history_.front().revision);
     history_.pop_front();
   }
 }
@@ -215,7 +215,9 @@ ObjectStore::Changes ObjectStore::Since(int64_t since, const Resource& resource,
   absl::MutexLock lock(&mu_);
   Changes result;
   result.revision = revision_;
-  if (since < compacted_) {
+  // Revisions have no gaps. A compaction does not touch who is already reading: only lost changes
+  // do.
+  if (!history_.empty() && history_.front().revision > since + 1) {
     result.expired = true;
     return result;
   }
@@ -245,7 +247,6 @@ bool ObjectStore::Expired(int64_t revision) const {
 void ObjectStore::Compact() {
   {
     absl::MutexLock lock(&mu_);
-    history_.clear();
     compacted_ = revision_;
   }
   signal_.Notify();

@@ -56,6 +56,7 @@ std::variant<WatchStream, ApiReply> WatchStream::Open(ObjectStore& store, FaultB
     return BadRequest(Cat("invalid resource version \"", version, "\""));
   }
   stream.revision_ = std::strtoll(version.c_str(), nullptr, 10);
+  stream.done_ = store.Expired(stream.revision_);  // Read() says so
   if (int64_t current = store.Revision(); stream.revision_ > current) {
     return StatusReply(
         504, "Timeout", Cat("Too large resource version: ", version, ", current: ", current),
@@ -117,6 +118,7 @@ std::string WatchStream::EventLine(const Change& change) {
 std::string WatchStream::Read() {
   std::string lines;
   if (!std::exchange(started_, true)) {
+    if (done_) return GoneLine(revision_);
     if (replay_stale_) lines += StaleEvents();
     if (from_current_) lines += InitialEvents();
   }
