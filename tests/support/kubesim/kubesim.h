@@ -39,7 +39,7 @@ struct KubeSimOptions {
   size_t history_events = 10'000;  // watch history; older resourceVersions get 410
   std::string audit_file{};        // JSON lines; "" for none
   std::vector<std::string>
-      namespaces;       // besides default, kube-system, kube-public, kube-node-lease
+      namespaces{};     // besides default, kube-system, kube-public, kube-node-lease
   std::string token{};  // bearer token that is asked for; "" lets everyone in
   bool require_service_accounts =
       false;  // a Job's pod is refused while its ServiceAccount does not exist
