@@ -10,7 +10,6 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
-
 #include "absl/strings/str_split.h"
 #include "core/status_macros.h"
 #include "core/text.h"

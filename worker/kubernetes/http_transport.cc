@@ -10,7 +10,6 @@
 #include <utility>
 
 #include "absl/strings/match.h"
-
 #include "absl/strings/strip.h"
 #include "core/status_macros.h"
 #include "core/text.h"

@@ -1,9 +1,8 @@
 #include "worker/kubernetes/job_launch.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
-
-#include "absl/strings/match.h"
 
 #include "absl/strings/str_replace.h"
 #include "core/kubernetes_names.h"
@@ -102,13 +101,12 @@ absl::Time EventTime(const Json& event) {
 }
 
 // "Created pod: capstan-0123-abcde" is how the Job controller says which pods it made.
-std::vector<std::string> PodsNamedBy(const std::vector<Json>& job_events, std::string_view job) {
-  constexpr std::string_view kCreatedPod = "Created pod: ";
-  std::vector<std::string> pods;
+std::set<std::string> PodsNamedBy(const std::vector<Json>& job_events, std::string_view job) {
+  const std::string prefix = Cat("Created pod: ", job, "-");
+  std::set<std::string> pods;
   for (const Json& event : job_events) {
     const std::string message = StringField(event, {"message"});
-    if (!absl::StartsWith(message, Cat(kCreatedPod, job, "-"))) continue;
-    if (pods.size() < kMaxPodsWithEvents) pods.push_back(message.substr(kCreatedPod.size()));
+    if (message.starts_with(prefix)) pods.insert(message.substr(message.rfind(' ') + 1));
   }
   return pods;
 }
@@ -237,8 +235,13 @@ absl::StatusOr<std::vector<Json>> JobLauncher::ReadEvents(const JobRef& ref,
     const std::string uid = StringField(event, {"involvedObject", "uid"});
     return !uid.empty() && uid != ref.uid;
   });
-  for (const std::string& pod : PodsNamedBy(events, ref.name)) {
-    CAPSTAN_RETURN_IF_ERROR(AppendEventsOf(ref.name_space, "Pod", pod, remaining.Read(), &events));
+  CAPSTAN_ASSIGN_OR_RETURN(const std::vector<Json> pods, ListPods(ref, remaining.Read()));
+  std::set<std::string> names = PodsNamedBy(events, ref.name);
+  for (const Json& pod : pods) names.insert(StringField(pod, {"metadata", "name"}));
+  size_t left = kMaxPodsWithEvents;
+  for (const std::string& name : names) {
+    if (left-- == 0) break;
+    CAPSTAN_RETURN_IF_ERROR(AppendEventsOf(ref.name_space, "Pod", name, remaining.Read(), &events));
   }
   std::stable_sort(events.begin(), events.end(),
                    [](const Json& a, const Json& b) { return EventTime(a) < EventTime(b); });

@@ -162,8 +162,9 @@ void JobWatch::DeleteJob(const Json& job) {
 void JobWatch::ReplacePods(std::vector<Json> pods) {
   std::map<std::string, std::map<std::string, Json>> replacement;
   for (Json& pod : pods) {
-    std::string name = StringField(pod, {"metadata", "name"});
-    replacement[JobUidOf(pod)][std::move(name)] = WithoutManagedFields(std::move(pod));
+    const std::string uid = JobUidOf(pod);
+    const std::string name = StringField(pod, {"metadata", "name"});
+    replacement[uid][name] = WithoutManagedFields(std::move(pod));
   }
   absl::MutexLock lock(&mu_);
   pods_ = std::move(replacement);

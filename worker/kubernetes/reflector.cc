@@ -47,7 +47,7 @@ void Reflector::Run(std::stop_token stop) {
     }
     Log(Level::kWarning, "following a collection failed; trying again",
         {{"resource", resource_.plural},
-         {"status", std::string(status.ToString())},
+         {"error", std::string(status.message())},
          {"listing", listing}});
     BackOff(stop);
   }
