@@ -35,7 +35,7 @@ class ProgramRun {
   // Free for the program to keep what it needs between calls.
   virtual Json& state() = 0;
 
-  // A call to the simulated API server in the name of this pod (faults do not apply; it is
+  // A call to the simulated API server in the name of this pod (faults do not apply; its writes are
   // audited).
   struct Reply {
     int code = 0;
