@@ -44,8 +44,7 @@ TEST(LoadTest, StartsFromTheDefaultsOfTheProto) {
   EXPECT_EQ(ToDuration(config.lease().heartbeat()), absl::Seconds(3));
   EXPECT_EQ(ToDuration(config.policy().timeout()), absl::Milliseconds(500));
   EXPECT_EQ(ToDuration(config.jobs().start_deadline()), absl::Seconds(120));
-  EXPECT_EQ(ToDuration(config.queue_deadline()), absl::Hours(1));
-  EXPECT_EQ(config.jobs().max_in_flight(), 256u);
+  EXPECT_EQ(config.lease().max_executions(), 256u);
   EXPECT_EQ(config.http().address(), "127.0.0.1:9464");
   EXPECT_EQ(config.policy().required_bundles_size(), 3);
 }
@@ -56,6 +55,7 @@ TEST(LoadTest, EveryDefaultOfTheServerIsReadable) {
   ASSERT_OK(Load({}, config));
 
   EXPECT_EQ(config.listen().address(), "127.0.0.1:50051");
+  EXPECT_EQ(ToDuration(config.submit().queue_deadline()), absl::Hours(1));
   EXPECT_TRUE(config.reflection());
   EXPECT_FALSE(config.listen().has_tls());
 }
