@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/clock.h"
+#include "storage/connection.h"
 #include "storage/store.h"
 #include "tests/support/postgres/postgres.h"
 #include "tests/support/status_matchers.h"
