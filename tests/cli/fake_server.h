@@ -8,6 +8,8 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "capstan/v1/admin_service.grpc.pb.h"
@@ -166,10 +168,11 @@ class FakeAdmin final : public v1::AdminService::Service {
 // All three on a free port of the loopback. Write the answers down before the client calls.
 class FakeServer {
  public:
-  FakeServer() {
+  explicit FakeServer(
+      std::shared_ptr<grpc::ServerCredentials> credentials = grpc::InsecureServerCredentials()) {
     grpc::ServerBuilder builder;
     int port = 0;
-    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+    builder.AddListeningPort("127.0.0.1:0", std::move(credentials), &port);
     builder.RegisterService(&executions);
     builder.RegisterService(&catalog);
     builder.RegisterService(&admin);
