@@ -97,8 +97,10 @@ void EventReader::ReadBatch(const std::vector<ExecutionId>& ids,
   // Ordered by execution as asked, then seq.
   std::size_t begin = 0;
   for (std::size_t i = 0; i < ids.size(); ++i) {
-    absl::StatusOr<EventListPtr> list = rows.status();
-    if (rows.ok()) {
+    absl::StatusOr<EventListPtr> list = nullptr;
+    if (!rows.ok()) {
+      list = rows.status();
+    } else {
       std::size_t end = begin;
       while (end < rows->size() && (*rows)[end].execution == ids[i]) ++end;
       if (begin == end) {
