@@ -33,9 +33,13 @@ class PolicyDirectory {
 
   std::string path() const { return path_.string(); }
 
+  // As a careful editor writes: the file is there with all its text or not at all.
   void Write(const std::string& file, const std::string& text) const {
-    std::filesystem::create_directories((path_ / file).parent_path());
-    std::ofstream(path_ / file) << text;
+    const std::filesystem::path path = path_ / file;
+    const std::filesystem::path next = path.parent_path() / ".next";
+    std::filesystem::create_directories(path.parent_path());
+    std::ofstream(next) << text;
+    std::filesystem::rename(next, path);
   }
   void Remove(const std::string& entry) const { std::filesystem::remove_all(path_ / entry); }
 

@@ -291,6 +291,7 @@ TEST(PolicyStoreTest, S2_33_TheWatchLoadsAChangedFile) {
   policies.reloads().WaitFor(2);
 
   EXPECT_FALSE(policies.Evaluate(ScaleInput()).allow);
+  EXPECT_THAT(policies.reloads().seen(), ElementsAre(PolicyReload::kLoaded, PolicyReload::kLoaded));
 }
 
 TEST(PolicyStoreTest, S2_33_TheWatchFollowsTheSwapOfAConfigMap) {
@@ -369,8 +370,7 @@ TEST(PolicyStoreTest, S2_33_TheSwapIsAtomicUnderConcurrentEvaluation) {
   }
 
   for (int n = 1; n <= 10; ++n) {
-    directory.Write("a/.next", PolicyDirectory::Module("a", version(n)));
-    std::filesystem::rename(directory.path() + "/a/.next", directory.path() + "/a/rules.rego");
+    directory.WriteBundle("a", version(n));
     policies.store().Poll();
   }
   done = true;

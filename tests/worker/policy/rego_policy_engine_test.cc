@@ -4,7 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "core/ids.h"
 #include "tests/worker/policy/policy_directory.h"
@@ -102,15 +105,14 @@ TEST(RegoPolicyEngineTest, S2_32_AnInputThatIsNotTextDenies) {
 }
 
 TEST(RegoPolicyEngineTest, S2_32_AHugeResultDenies) {
+  PolicyInput input = ScaleInput();
+  input.facts["text"] = std::string(20000, 'x');
+  input.facts["n"] = std::vector<int>(100, 0);
+
   const Decision decision = Decide(R"(violations := set()
 
 warnings contains sprintf("%d %s", [i, input.facts.text]) if some i, _ in input.facts.n)",
-                                   [] {
-                                     PolicyInput input = ScaleInput();
-                                     input.facts["text"] = std::string(20000, 'x');
-                                     input.facts["n"] = std::vector<int>(100, 0);
-                                     return input;
-                                   }());
+                                   input, {.timeout = absl::Seconds(30)});
 
   EXPECT_FALSE(decision.allow);
   EXPECT_EQ(decision.error, Decision::Error::kEvaluation);
@@ -120,11 +122,11 @@ TEST(RegoPolicyEngineTest, ALargeSubjectOfARegularExpressionIsHandled) {
   PolicyInput input = ScaleInput();
   input.facts["text"] = std::string(200000, 'a');
 
-  EXPECT_TRUE(
-      Decide(
-          R"(violations contains {"id": "a/x", "message": "m"} if regex.match("^(a+)+$b", input.facts.text))",
-          input)
-          .allow);
+  const Decision decision = Decide(
+      R"(violations contains {"id": "a/x", "message": "m"} if regex.match("^(a+)+$b", input.facts.text))",
+      input, {.timeout = absl::Seconds(30)});
+
+  EXPECT_TRUE(decision.allow);
 }
 
 TEST(RegoPolicyEngineTest, EvaluationsDoNotSeeEachOther) {
