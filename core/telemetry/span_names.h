@@ -19,17 +19,12 @@ inline constexpr std::string_view kSpanJobWait = "job wait";      // from armed 
 
 inline constexpr std::string_view kAttributeExecution = "capstan.execution";
 inline constexpr std::string_view kAttributeAction = "capstan.action";
-inline constexpr std::string_view kAttributeQueue = "capstan.queue";
 inline constexpr std::string_view kAttributeWorker = "capstan.worker";
-inline constexpr std::string_view kAttributeEpoch = "capstan.lease.epoch";
 inline constexpr std::string_view kAttributeDecision = "capstan.policy.decision";
 inline constexpr std::string_view kAttributePolicyDigest = "capstan.policy.digest";
 inline constexpr std::string_view kAttributeOutcome = "capstan.outcome";
 inline constexpr std::string_view kAttributeRpcSystem = "rpc.system.name";
 inline constexpr std::string_view kAttributeRpcMethod = "rpc.method";
 inline constexpr std::string_view kAttributeRpcStatus = "rpc.response.status_code";
-inline constexpr std::string_view kAttributeJobName = "k8s.job.name";
-inline constexpr std::string_view kAttributeJobUid = "k8s.job.uid";
-inline constexpr std::string_view kAttributeNamespace = "k8s.namespace.name";
 
 }  // namespace capstan::telemetry

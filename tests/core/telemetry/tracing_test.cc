@@ -93,7 +93,7 @@ TEST_F(RecordingTest, AttributesOfEveryTypeAreKept) {
         {.attributes = {{kAttributeAction, "Scale"}, {"ratio", 0.5}, {"replicas", 3}}});
     span.SetAttribute(kAttributeDecision, "deny");
     span.SetAttribute("dry_run", true);
-    span.SetAttribute(kAttributeEpoch, int64_t{7});
+    span.SetAttribute("number", int64_t{7});
   }
 
   const std::map<std::string, std::string> attributes = OnlySpan().attributes;
@@ -102,7 +102,7 @@ TEST_F(RecordingTest, AttributesOfEveryTypeAreKept) {
   EXPECT_THAT(attributes, Contains(Pair("replicas", "3")));
   EXPECT_THAT(attributes, Contains(Pair("capstan.policy.decision", "deny")));
   EXPECT_THAT(attributes, Contains(Pair("dry_run", "true")));
-  EXPECT_THAT(attributes, Contains(Pair("capstan.lease.epoch", "7")));
+  EXPECT_THAT(attributes, Contains(Pair("number", "7")));
 }
 
 TEST_F(RecordingTest, LinksNameOtherTracesAndInvalidOnesAreLeftOut) {
