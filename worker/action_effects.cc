@@ -231,6 +231,7 @@ Validation ActionEffects::Validate(const ExecutionId& id, const Action& action, 
   result.before = *before;
   if (v1::RollbackPlan rollback = catalog::RollbackOf(*definition, *parameters, *before);
       !rollback.action().empty()) {
+    result.rollback_digest = Sha256Hex(rollback.SerializeAsString());
     result.rollback = std::move(rollback);
   }
   const absl::Duration timeout = absl::Seconds(action.request.timeout().seconds());
@@ -249,6 +250,7 @@ Validation ActionEffects::Validate(const ExecutionId& id, const Action& action, 
     return out;
   }
   result.rendered_job = job->json;
+  result.job_digest = Sha256Hex(job->json);
   result.job_namespace = options_.actions_namespace;
   result.job_name = job->name;
   result.job_spec_hash = job->spec_hash;

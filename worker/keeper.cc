@@ -161,9 +161,11 @@ void Keeper::LookAfterOthers(std::stop_token stop) {
       absl::MutexLock lock(&mu_);
       worker = worker_;
     }
-    absl::Duration wait = options_.poll;
+    // The store trusts a heartbeat's standing still only as far as it has looked without a gap.
+    const absl::Duration longest = std::min(options_.poll, options_.lease_ttl / 6);
+    absl::Duration wait = longest;
     if (const auto woken = leases_.WakeDue(options_.wake_limit); woken.ok()) {
-      wait = std::clamp(woken->next_due, absl::Milliseconds(10), options_.poll);
+      wait = std::clamp(woken->next_due, absl::Milliseconds(10), longest);
       if (woken->count > 0) {
         absl::MutexLock lock(&mu_);
         work_ = true;

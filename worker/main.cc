@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <cstdlib>
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -31,6 +30,7 @@
 #include "worker/kubernetes/client.h"
 #include "worker/kubernetes/credentials.h"
 #include "worker/kubernetes/job_watch.h"
+#include "worker/policy/bundle_check.h"
 #include "worker/policy/policy_store.h"
 #include "worker/policy/rego_policy_engine.h"
 #include "worker/runner.h"
@@ -45,15 +45,6 @@ std::string HostName() {
   char name[256] = "unknown";
   gethostname(name, sizeof name - 1);
   return name;
-}
-
-// A name without a slash is looked for beside this program first.
-std::string CheckProgramPath(const std::string& configured) {
-  if (configured.find('/') != std::string::npos) return configured;
-  std::error_code error;
-  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
-  const std::filesystem::path beside = self.parent_path() / configured;
-  return std::filesystem::exists(beside, error) ? beside.string() : configured;
 }
 
 absl::StatusOr<kubernetes::ClusterConfig> ClusterOf(const config::v1::KubernetesConfig& config) {
@@ -105,7 +96,8 @@ absl::Status Serve(const config::v1::WorkerConfig& config, const sigset_t& ends)
   policy_options.directory = config.policy().dir();
   policy_options.required_bundles.assign(config.policy().required_bundles().begin(),
                                          config.policy().required_bundles().end());
-  policy_options.check_program = CheckProgramPath(config.policy().check_program());
+  CAPSTAN_ASSIGN_OR_RETURN(policy_options.check_program,
+                           policy::FindCheckProgram(config.policy().check_program()));
   policy_options.limits.timeout = config::ToDuration(config.policy().timeout());
   CAPSTAN_ASSIGN_OR_RETURN(
       const std::unique_ptr<policy::PolicyStore> policies,
@@ -113,14 +105,9 @@ absl::Status Serve(const config::v1::WorkerConfig& config, const sigset_t& ends)
           policy_options, clock,
           [&](policy::PolicyReload reload, const policy::PolicyStatus& status) {
             worker_metrics.policy_info.Set(status.digest);
-            if (reload == policy::PolicyReload::kLoaded) {
-              Log(Level::kInfo, "policies loaded", {{"digest", status.digest}});
-              return;
+            if (reload != policy::PolicyReload::kLoaded) {
+              worker_metrics.policy_reload_failures.Increment();
             }
-            worker_metrics.policy_reload_failures.Increment();
-            Log(Level::kError, "policies changed for the worse",
-                {{"refused", status.last_error},
-                 {"everything_denied_because", status.unavailable}});
           }));
   policy::RegoPolicyEngine engine(*policies, clock);
 

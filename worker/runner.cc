@@ -96,7 +96,8 @@ void Runner::Hold(const WorkerId& worker, std::vector<storage::HeldExecution> ex
     run->signals = held.signals;
     run->create_time = held.create_time;
     run->action.request = first.accepted();
-    run->action.correlation_id = first.correlation_id();
+    run->action.correlation_id =
+        first.correlation_id().empty() ? held.id.ToHex() : first.correlation_id();
     run->action.state = held.state;
     run->action.seq = held.last_seq;
     const telemetry::TraceContext parent =

@@ -254,9 +254,6 @@ Transition DryRun(Builder builder, const Validated& validated) {
   plan.set_rendered_job(validated.rendered_job);
   *plan.mutable_policy_decision() = validated.decision;
   if (validated.rollback.has_value()) *plan.mutable_rollback() = *validated.rollback;
-  v1::ResourceChange& resource = *outcome.add_resources();
-  *resource.mutable_target() = validated.target;
-  *resource.mutable_before() = validated.before;
   return builder.End(Execution::STATE_SUCCEEDED, Execution::FAILURE_REASON_UNSPECIFIED,
                      "dry run: allowed; nothing was launched", std::move(outcome));
 }
@@ -271,10 +268,11 @@ Transition StoreIntent(Builder builder, const Validated& validated) {
   *data.mutable_before() = validated.before;
   v1::ArtifactStored& job = *builder.Event().mutable_artifact_stored();
   job.set_artifact("job");
-  job.set_digest(validated.job_spec_hash);
+  job.set_digest(validated.job_digest);
   if (validated.rollback.has_value()) {
     v1::ArtifactStored& rollback = *builder.Event().mutable_artifact_stored();
     rollback.set_artifact("rollback");
+    rollback.set_digest(validated.rollback_digest);
     *rollback.mutable_rollback() = *validated.rollback;
   }
   return builder.StoreArtifacts().Guarded().Then(ActionState::STEP_CREATE, Effect::kCreateJob);

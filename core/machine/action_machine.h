@@ -62,6 +62,8 @@ struct Validated {
   google::protobuf::Struct before;           // captured facts
   std::optional<v1::RollbackPlan> rollback;  // when there is an inverse
   std::string rendered_job = {};             // when allowed
+  std::string job_digest = {};               // SHA-256 of its bytes, in hex
+  std::string rollback_digest = {};          // SHA-256 of the rollback record's bytes, in hex
   std::string job_namespace, job_name, job_spec_hash;
   std::string plan_digest = {};
 };

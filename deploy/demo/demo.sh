@@ -71,7 +71,7 @@ case $cluster in
       --namespace capstan-actions --deployment default/web=1 --deployment kube-system/coredns=2
     await "$dir/kubeconfig" kubesim
     kubeconfig=$dir/kubeconfig
-    api=$(sed -n 's/^ *server: *//p' "$kubeconfig" | tr -d '"')
+    api=$(grep -o 'http://[0-9.:]*' "$kubeconfig")
     replicas() { curl -fsS "$api/apis/apps/v1/namespaces/default/deployments/web" | grep -o '"readyReplicas": *[0-9]*' | grep -o '[0-9]*$'; }
     ;;
   real)
