@@ -63,6 +63,7 @@ TEST_F(JobLaunchTest, AForeignJobOfThatNameIsLeftAlone) {
   Json foreign = RenderedJob();
   foreign["metadata"]["labels"][std::string(kExecutionLabel)] = "9999";
   ASSERT_OK(sim_->Create("jobs", kNamespace, foreign));
+  ASSERT_TRUE(sim_->WaitFor([&] { return sim_->JobHas(kNamespace, kName, "Suspended"); }));
   const Json before = sim_->Get("jobs", kNamespace, kName);
 
   EXPECT_THAT(CreateJob(), StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("not ours")));
