@@ -25,8 +25,9 @@ struct Tls {
 };
 
 struct ListenOptions {
-  std::string address;     // host:port or unix:/path
-  std::optional<Tls> tls;  // without, only a loopback address or a unix socket is accepted
+  std::string address;  // host:port or unix:/path
+  std::optional<Tls> tls =
+      std::nullopt;  // without, only a loopback address or a unix socket is accepted
   bool reflection = true;
 };
 

@@ -145,7 +145,7 @@ absl::Status Serve(const config::v1::ServerConfig& config, const std::string& po
 
   const storage::Observer observer = storage::ObserverOf(store_metrics);
   CAPSTAN_ASSIGN_OR_RETURN(const auto reader, storage::OpenReader(store, observer, clock));
-  CAPSTAN_ASSIGN_OR_RETURN(const auto submitter, storage::OpenSubmitter(store, observer, clock));
+  CAPSTAN_ASSIGN_OR_RETURN(auto submitter, storage::OpenSubmitter(store, observer, clock));
   CAPSTAN_ASSIGN_OR_RETURN(const auto tailer, storage::OpenFeedTailer(store, observer, clock));
 
   OpenStreams streams;
@@ -202,6 +202,7 @@ absl::Status Serve(const config::v1::ServerConfig& config, const std::string& po
   sigwait(&end_signals, &signal);
   Log(Level::kInfo, "draining", {{"signal", signal}});
   api->Drain(config::ToDuration(config.drain_timeout()));
+  submitter.reset();  // answers what is queued, while those who wait for it still exist
   hub.Stop();
   housekeeping.Stop();
   health.Stop();
