@@ -16,31 +16,33 @@ namespace {
 using ::capstan::kubesim::Fault;
 using ::capstan::kubesim::FaultKind;
 
-// Collects what one subscription hears and lets a test wait for it.
+// Collects what one subscription hears and lets a test wait for it. The watch may outlive it.
 class Listener {
  public:
   JobWatch::Callback Callback() {
-    return [this](const JobObservation& observation) {
-      absl::MutexLock lock(&mu_);
-      heard_.push_back(observation);
+    return [heard = heard_](const JobObservation& observation) {
+      absl::MutexLock lock(&heard->mu);
+      heard->observations.push_back(observation);
     };
   }
-  bool WaitFor(const std::function<bool(const JobObservation&)>& predicate,
-               absl::Duration timeout = absl::Seconds(30)) {
-    absl::MutexLock lock(&mu_);
-    const auto met = [&]() ABSL_SHARED_LOCKS_REQUIRED(mu_) {
-      return !heard_.empty() && predicate(heard_.back());
+  bool WaitFor(const std::function<bool(const JobObservation&)>& predicate) {
+    absl::MutexLock lock(&heard_->mu);
+    const auto met = [&] {
+      return !heard_->observations.empty() && predicate(heard_->observations.back());
     };
-    return mu_.AwaitWithTimeout(absl::Condition(&met), timeout);
+    return heard_->mu.AwaitWithTimeout(absl::Condition(&met), absl::Seconds(30));
   }
   size_t Count() {
-    absl::MutexLock lock(&mu_);
-    return heard_.size();
+    absl::MutexLock lock(&heard_->mu);
+    return heard_->observations.size();
   }
 
  private:
-  absl::Mutex mu_;
-  std::vector<JobObservation> heard_ ABSL_GUARDED_BY(mu_);
+  struct Heard {
+    absl::Mutex mu;
+    std::vector<JobObservation> observations;  // guarded by mu
+  };
+  const std::shared_ptr<Heard> heard_ = std::make_shared<Heard>();
 };
 
 bool IsFinished(const JobObservation& observation) { return OutcomeOf(observation).finished; }
@@ -313,12 +315,16 @@ TEST_F(JobWatchTest, ACallbackMayUnsubscribeItself) {
   id_known.Notify();
 
   called.WaitForNotification();
+  watch_->Stop();
 
   EXPECT_EQ(watch_->Stats().subscriptions, 0);
 }
 
 TEST_F(JobWatchTest, StopEndsOpenStreamsAndIsIdempotent) {
   StartWatch();
+  Listener listener;
+  watch_->Subscribe(RunningJob(), listener.Callback());
+  ASSERT_TRUE(listener.WaitFor(HasPod));  // both streams have delivered
 
   watch_->Stop();
   watch_->Stop();
