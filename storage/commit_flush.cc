@@ -98,7 +98,10 @@ void FlushingCommitter::Commit(storage::Commit commit, Done done) {
 void FlushingCommitter::Flush(std::vector<Item> items) {
   FlushSteps<Item> steps;
   steps.send = [this](std::span<Item*> part, bool again) { return Send(part, again); };
-  steps.fail = [](Item& item, const absl::Status& error) { item.done(error); };
+  steps.fail = [](Item& item, const absl::Status& error) {
+    // A key that exists already (an artifact stored twice) is a defect of the step, not an answer.
+    item.done(absl::IsAlreadyExists(error) ? absl::InternalError(error.message()) : error);
+  };
   steps.deadline = [](const Item& item) { return item.deadline; };
   steps.stopping = [this] { return combiner_->stopping(); };
 

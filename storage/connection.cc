@@ -22,6 +22,14 @@ namespace {
 // itself unless it hangs.
 constexpr absl::Duration kAnswerSlack = absl::Seconds(2);
 
+// A generic plan is made anew after this time: the planner looks at the size of tables, which may
+// have been empty before.
+constexpr absl::Duration kPlanAge = absl::Seconds(10);
+// Planner cost of a row. A high one makes plans that touch as few rows as they can, whatever
+// statistics say about the rest; the other is Postgres' default.
+constexpr char kDearRow[] = "1";
+constexpr char kUsualRow[] = "0.01";
+
 constexpr char kCommit[] = "COMMIT";
 
 std::string Millis(absl::Duration d) { return absl::StrCat(absl::ToInt64Milliseconds(d)); }
@@ -73,6 +81,19 @@ bool IsGood(const pg_result* result) {
 }
 
 }  // namespace
+
+absl::Status CheckDsn(const std::string& dsn) {
+  char* error = nullptr;
+  PQconninfoOption* const parsed = PQconninfoParse(dsn.c_str(), &error);
+  absl::Status status;
+  if (parsed == nullptr) {  // without libpq's message: it may repeat a password
+    status =
+        absl::InvalidArgumentError("store: dsn is not a connection string or URI of PostgreSQL");
+  }
+  PQconninfoFree(parsed);
+  PQfreemem(error);
+  return status;
+}
 
 void Connection::Finish::operator()(pg_conn* connection) const { PQfinish(connection); }
 
@@ -156,7 +177,8 @@ absl::Status Connection::Connect() {
                   .Add(Millis(options_.lock_timeout))
                   .Add(Millis(options_.idle_in_transaction_timeout))
                   .Add(planning_ == Planning::kGeneric ? "force_generic_plan" : "force_custom_plan")
-                  .Add(planning_ == Planning::kGeneric ? "off" : "on"))
+                  .Add(planning_ == Planning::kGeneric ? "off" : "on")
+                  .Add(planning_ == Planning::kGeneric ? kDearRow : kUsualRow))
       .status();
 }
 
@@ -241,6 +263,10 @@ absl::StatusOr<Rows> Connection::Send(const Statement& statement, const Params& 
 absl::StatusOr<Rows> Connection::Run(const Statement& statement, const Params& params) {
   CAPSTAN_RETURN_IF_ERROR(Open());
   const absl::Time start = absl::Now();
+  if (planning_ == Planning::kGeneric && !in_transaction_ && start - planned_ > kPlanAge) {
+    CAPSTAN_RETURN_IF_ERROR(Simple("discard_plans", "DISCARD PLANS"));
+    planned_ = start;
+  }
   absl::StatusOr<Rows> rows = Send(statement, params);
   Tell(statement.name, absl::Now() - start, rows.status());
   return rows;
@@ -295,19 +321,24 @@ absl::Status Connection::Listen(const char* channel) {
   return Simple("listen", absl::StrCat("LISTEN ", channel).c_str());
 }
 
-absl::StatusOr<bool> Connection::AwaitNotification(absl::Duration timeout) {
-  if (connection_ == nullptr) return absl::UnavailableError("listen: connection lost");
-  pollfd fds[] = {{PQsocket(connection_.get()), POLLIN, 0}, {wake_fd_, POLLIN, 0}};
-  (void)poll(fds, 2, static_cast<int>(absl::ToInt64Milliseconds(timeout)));
-  std::uint64_t woken = 0;
-  if ((fds[1].revents & POLLIN) != 0 && read(wake_fd_, &woken, sizeof woken) < 0) woken = 0;
-  if (fds[0].revents != 0 && PQconsumeInput(connection_.get()) == 0) return Lost("listen");
+bool Connection::TakeNotifications() {
   bool notified = false;
   while (PGnotify* notification = PQnotifies(connection_.get())) {
     notified = true;
     PQfreemem(notification);
   }
   return notified;
+}
+
+absl::StatusOr<bool> Connection::AwaitNotification(absl::Duration timeout) {
+  if (connection_ == nullptr) return absl::UnavailableError("listen: connection lost");
+  if (TakeNotifications()) return true;  // came with the answer of a statement
+  pollfd fds[] = {{PQsocket(connection_.get()), POLLIN, 0}, {wake_fd_, POLLIN, 0}};
+  (void)poll(fds, 2, static_cast<int>(absl::ToInt64Milliseconds(timeout)));
+  std::uint64_t woken = 0;
+  if ((fds[1].revents & POLLIN) != 0 && read(wake_fd_, &woken, sizeof woken) < 0) woken = 0;
+  if (fds[0].revents != 0 && PQconsumeInput(connection_.get()) == 0) return Lost("listen");
+  return TakeNotifications();
 }
 
 void Connection::Wake() {

@@ -22,9 +22,12 @@ struct pg_result;
 
 namespace capstan::storage {
 
-// How statements are planned. kGeneric: once per connection, by index whatever the statistics say,
-// for the few statements that run all the time. kCustom: for each execution, with its parameters,
-// for reading with optional filters.
+// INVALID_ARGUMENT when it does not parse.
+absl::Status CheckDsn(const std::string& dsn);
+
+// How statements are planned. kGeneric: once per connection, by index and nested loops whatever the
+// statistics say, for the few statements that run all the time. kCustom: for each execution, with
+// its parameters, for reading with optional filters.
 enum class Planning { kGeneric, kCustom };
 
 // Not thread-safe. Connects when first used and again after it was lost, not before a pause
@@ -86,6 +89,7 @@ class Connection {
   absl::Status Simple(const char* name, const char* text);
   // The last result of what was sent.
   absl::StatusOr<pg_result*> Await();
+  bool TakeNotifications();
   absl::Status Lost(absl::string_view what);
   void Tell(const char* name, absl::Duration took, const absl::Status& status) const;
 
@@ -102,6 +106,7 @@ class Connection {
   absl::flat_hash_set<const Statement*> prepared_;
   bool was_connected_ = false;
   bool in_transaction_ = false;
+  absl::Time planned_ = absl::InfinitePast();
   absl::Duration pause_ = absl::ZeroDuration();
   absl::Duration next_try_ = -absl::InfiniteDuration();
   int wake_fd_ = -1;

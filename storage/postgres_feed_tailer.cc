@@ -123,17 +123,20 @@ absl::Status PostgresFeedTailer::Listen() {
 
 void PostgresFeedTailer::Follow() {
   absl::Status last = absl::OkStatus();
+  bool busy = false;
   while (!stopping()) {
     absl::Status status = Listen();
-    bool busy = false;
     if (status.ok()) {
       const absl::StatusOr<bool> delivered = Deliver();
       status = delivered.status();
-      busy = delivered.ok() && *delivered;
+      busy = busy || (delivered.ok() && *delivered);
     }
     if (status.ok()) {
-      status =
-          tail_.AwaitNotification(busy ? options_.feed_poll_busy : options_.feed_poll).status();
+      const auto notified =
+          tail_.AwaitNotification(busy ? options_.feed_poll_busy : options_.feed_poll);
+      status = notified.status();
+      // What was announced may wait for an older transaction to end: look again soon.
+      busy = notified.ok() && *notified;
     }
     if (!status.ok() && last.ok())
       Log(Level::kWarning, "feed interrupted", {{"error", status.ToString()}});

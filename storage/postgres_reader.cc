@@ -174,18 +174,21 @@ absl::StatusOr<SignalResult> PostgresReader::AppendSignal(const ExecutionId& id,
   absl::StatusOr<SignalResult> result = absl::UnavailableError("signal: not tried");
   for (int i = 0; i < kSignalTries; ++i) {
     const bool was_connected = (*loan).connected();
-    result = AppendOn(*loan, id, kind, caller, reason);
-    const bool stale = i == 0 && was_connected && !(*loan).connected();
-    if (!absl::IsAborted(result.status()) && !stale) break;
+    Transaction transaction(*loan);
+    const absl::Status begun = transaction.Begin();
+    // An idle connection may have died long ago; nothing was asked for yet, so a new one may try.
+    if (!begun.ok() && was_connected) continue;
+    CAPSTAN_RETURN_IF_ERROR(begun);
+    result = AppendIn(transaction, *loan, id, kind, caller, reason);
+    if (!absl::IsAborted(result.status())) break;
   }
   return result;
 }
 
-absl::StatusOr<SignalResult> PostgresReader::AppendOn(Connection& connection, const ExecutionId& id,
+absl::StatusOr<SignalResult> PostgresReader::AppendIn(Transaction& transaction,
+                                                      Connection& connection, const ExecutionId& id,
                                                       SignalKind kind, std::string_view caller,
                                                       std::string_view reason) {
-  Transaction transaction(connection);
-  CAPSTAN_RETURN_IF_ERROR(transaction.Begin());
   CAPSTAN_ASSIGN_OR_RETURN(const Rows counted,
                            transaction.Run(sql::kSignalCount, Params().Add(id)));
   if (counted.empty()) return absl::NotFoundError("no such execution");

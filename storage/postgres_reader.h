@@ -52,9 +52,9 @@ class PostgresReader final : public Reader {
   absl::StatusOr<Loan> Borrow();
   absl::StatusOr<Rows> RunOne(const Statement& statement, const Params& params);
   absl::StatusOr<std::vector<ExecutionId>> List(const Statement& statement, const Params& params);
-  absl::StatusOr<SignalResult> AppendOn(Connection& connection, const ExecutionId& id,
-                                        SignalKind kind, std::string_view caller,
-                                        std::string_view reason);
+  absl::StatusOr<SignalResult> AppendIn(Transaction& transaction, Connection& connection,
+                                        const ExecutionId& id, SignalKind kind,
+                                        std::string_view caller, std::string_view reason);
   bool HasIdle() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return !idle_.empty(); }
 
   const StoreOptions options_;

@@ -91,12 +91,14 @@ absl::Status CheckSchemaOn(Connection& connection) {
 }
 
 absl::Status CheckSchema(const StoreOptions& options) {
+  CAPSTAN_RETURN_IF_ERROR(CheckOptions(options));
   SystemClock clock;
   Connection connection(options, "check", Planning::kCustom, {}, clock);
   return CheckSchemaOn(connection);
 }
 
 absl::StatusOr<int> Migrate(const StoreOptions& options, Observer observer) {
+  CAPSTAN_RETURN_IF_ERROR(CheckOptions(options));
   SystemClock clock;
   Connection connection(ForMigration(options), "migrate", Planning::kCustom, std::move(observer),
                         clock);

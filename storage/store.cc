@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "core/status_macros.h"
 #include "storage/commit_flush.h"
 #include "storage/postgres_feed_tailer.h"
 #include "storage/postgres_lease_store.h"
@@ -16,6 +17,7 @@ constexpr std::size_t kLeaseBlock = 1024;
 
 absl::Status CheckOptions(const StoreOptions& options) {
   if (options.dsn.empty()) return absl::InvalidArgumentError("store: dsn is empty");
+  CAPSTAN_RETURN_IF_ERROR(CheckDsn(options.dsn));
   if (options.idle_in_transaction_timeout >= options.lease_ttl / 3) {
     return absl::InvalidArgumentError(
         "store: idle_in_transaction_timeout must be below a third of lease_ttl");

@@ -5,6 +5,7 @@
 -- $6 events int[] (how many), $7 state smallint[], $8 failure_reason smallint[], $9 machine bytea[],
 -- $10 leaves bool[] (gives the lease back), $11 distinct lease ids bigint[],
 -- events: $12 number int[] (of the step), $13 seq int[], $14 kind smallint[], $15 body bytea[]
+-- IS TRUE keeps the planner from making joins of IN; hashed look-ups are what is wanted.
 -- Index: lease_pkey, execution_pkey.
 WITH item AS MATERIALIZED (
   SELECT i.*
@@ -19,14 +20,18 @@ held AS MATERIALIZED (
   ORDER BY l.id
   FOR SHARE
 ),
+allowed AS MATERIALIZED (
+  SELECT i.*
+  FROM item AS i
+  WHERE ((i.lease_id, i.epoch) IN (SELECT h.id, h.epoch FROM held AS h)) IS TRUE
+),
 moved AS (
   UPDATE execution AS e
   SET state = i.state,
       last_seq = e.last_seq + i.events,
       machine = i.machine,
       lease_id = CASE WHEN i.leaves THEN NULL ELSE e.lease_id END
-  FROM item AS i
-  JOIN held AS h ON h.id = i.lease_id AND h.epoch = i.epoch
+  FROM allowed AS i
   WHERE e.id = i.id
     AND e.lease_id = i.lease_id
     AND e.last_seq = i.seq
@@ -35,9 +40,9 @@ moved AS (
 ),
 logged AS (
   INSERT INTO event (execution_id, seq, kind, body)
-  SELECT m.id, v.seq, v.kind, v.body
+  SELECT ($1::uuid[])[v.number], v.seq, v.kind, v.body
   FROM unnest($12::int[], $13::int[], $14::smallint[], $15::bytea[]) AS v (number, seq, kind, body)
-  JOIN moved AS m ON m.number = v.number
+  WHERE (v.number IN (SELECT m.number FROM moved AS m)) IS TRUE
 ),
 ended AS (
   INSERT INTO outcome (execution_id, state, failure_reason)

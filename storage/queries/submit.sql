@@ -3,6 +3,7 @@
 -- $1 id uuid[], $2 key uuid[], $3 request_hash bytea[], $4 chunk int[] (0..1023, of one queue and priority each),
 -- $5 queue smallint[], $6 priority smallint[], $7 action text[], $8 caller text[], $9 parent_name text[],
 -- $10 parent_step int[], $11 labels text[] (JSON), $12 kind smallint[], $13 body bytea[]
+-- IS TRUE keeps the planner from making a join of IN; a hashed look-up is what is wanted.
 -- Index: request_key_pkey.
 WITH item AS MATERIALIZED (
   SELECT i.*
@@ -18,11 +19,14 @@ won AS (
   ON CONFLICT (key) DO NOTHING
   RETURNING execution_id
 ),
+block AS MATERIALIZED (
+  SELECT nextval('lease_block') * 1024 AS first
+),
 fresh AS MATERIALIZED (
-  SELECT i.*, b.block * 1024 + i.chunk AS lease_id
+  SELECT i.*, b.first + i.chunk AS lease_id
   FROM item AS i
-  CROSS JOIN (SELECT nextval('lease_block') AS block) AS b
-  WHERE i.id IN (SELECT w.execution_id FROM won AS w)
+  CROSS JOIN block AS b
+  WHERE (i.id IN (SELECT w.execution_id FROM won AS w)) IS TRUE
 ),
 leased AS (
   INSERT INTO lease (id, queue, priority, ids)

@@ -1,4 +1,5 @@
 -- Gives a lease of its own to each of some locked executions that is stranded. Returns how many.
+-- OFFSET 0 keeps the planner from reading all of parked into a hash table.
 -- $1 id uuid[]
 -- Index: execution_pkey, lease_pkey, parked_pkey.
 WITH stranded AS MATERIALIZED (
@@ -7,7 +8,7 @@ WITH stranded AS MATERIALIZED (
   WHERE e.id = ANY ($1::uuid[])
     AND e.state NOT IN (6, 7, 8)
     AND NOT EXISTS (SELECT FROM lease AS l WHERE l.id = e.lease_id AND e.id = ANY (l.ids))
-    AND (e.lease_id IS NOT NULL OR NOT EXISTS (SELECT FROM parked AS p WHERE p.execution_id = e.id))
+    AND (e.lease_id IS NOT NULL OR NOT EXISTS (SELECT FROM parked AS p WHERE p.execution_id = e.id OFFSET 0))
 ),
 unparked AS (
   DELETE FROM parked AS p

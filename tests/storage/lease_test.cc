@@ -132,20 +132,20 @@ TEST_F(Leases, ALostWorkersLeasesAreFreedAndItsLateCommitIsFenced) {
 }
 
 TEST_F(Leases, ALeaseTakenOverThreeTimesIsSplit) {
-  SubmitMany(1);
-  options_.flush_items = 16;
-  SubmitMany(16);
   const WorkerId survivor = NewWorker();
-  for (int i = 0; i < 3; ++i) {
-    const WorkerId lost = NewWorker();
-    ASSERT_THAT(Claim(lost), SizeIs(17));
+  WorkerId lost = NewWorker();
+  ASSERT_THAT(HoldTogether(lost, 16), SizeIs(16));
+  for (int takeover = 1; takeover <= 3; ++takeover) {
     MarkDead(lost);
-    Reap(survivor);
+    EXPECT_EQ(Reap(survivor), 1);
+    if (takeover == 3) break;
+    lost = NewWorker();
+    ASSERT_THAT(Claim(lost), SizeIs(16));
   }
 
   const auto held = Claim(survivor);
 
-  EXPECT_THAT(held, SizeIs(17));
+  EXPECT_THAT(held, SizeIs(16));
   EXPECT_THAT(held, Each(Field(&HeldExecution::alone, true)));
 }
 
@@ -201,11 +201,10 @@ TEST_F(Leases, ALeaseThatNobodyNamesGoesWhenItIsLoaded) {
 }
 
 TEST_F(Leases, ALeaseStaysUntilItsLastExecutionHasLeft) {
-  options_.flush_items = 16;
-  SubmitMany(16);
   const WorkerId worker = NewWorker();
-  auto held = Claim(worker);
+  const auto held = HoldTogether(worker, 16);
   ASSERT_THAT(held, SizeIs(16));
+  ASSERT_EQ(Count("lease"), 1);
 
   for (std::size_t i = 0; i + 1 < held.size(); ++i) {
     ASSERT_THAT(Commit(MakeEnd(held[i])), IsOkAndHolds(CommitResult::kCommitted));

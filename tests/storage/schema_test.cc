@@ -95,6 +95,13 @@ TEST(CheckOptions, RefusesTransactionsThatMayIdleForAThirdOfALease) {
                                               HasSubstr("idle_in_transaction_timeout")));
 }
 
+TEST(CheckOptions, RefusesADsnThatDoesNotParseWithoutRepeatingIt) {
+  const absl::Status status = CheckOptions(On("password=secret ="));
+
+  EXPECT_THAT(status,
+              StatusIs(absl::StatusCode::kInvalidArgument, ::testing::Not(HasSubstr("secret"))));
+}
+
 class Retain : public StoreTest {};
 
 TEST_F(Retain, PartitionsAreMadeFourWeeksAhead) {

@@ -144,6 +144,15 @@ HeldExecution StoreTest::SubmitAndClaim(const WorkerId& worker) {
   std::abort();
 }
 
+std::vector<HeldExecution> StoreTest::HoldTogether(const WorkerId& worker, int count) {
+  SubmitMany(count);  // may be flushed apart; waking puts them together
+  for (const HeldExecution& held : Claim(worker)) {
+    EXPECT_OK(Commit(MakePark(held, absl::ZeroDuration())));
+  }
+  EXPECT_EQ(Must(leases().WakeDue(count)).count, count);
+  return Claim(worker);
+}
+
 std::vector<HeldExecution> StoreTest::Reload(const WorkerId& worker, const HeldExecution& held) {
   return Must(leases().Load(worker, {held.lease}, {held.id}));
 }

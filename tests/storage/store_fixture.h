@@ -49,6 +49,8 @@ class StoreTest : public ::testing::Test {
   std::vector<HeldExecution> Claim(const WorkerId& worker, int slots = 1000);
   // Submits one and claims it.
   HeldExecution SubmitAndClaim(const WorkerId& worker);
+  // `count` executions that share a lease of `worker`.
+  std::vector<HeldExecution> HoldTogether(const WorkerId& worker, int count);
   // Loads one execution again.
   std::vector<HeldExecution> Reload(const WorkerId& worker, const HeldExecution& held);
 
