@@ -475,10 +475,16 @@ class Checker {
                 " in the place of ", seq);
         return;
       }
-      if (seq > static_cast<std::int64_t>(life.events.size()) ||
-          Bytes(event) != Bytes(*life.events[seq - 1])) {
+      if (seq > static_cast<std::int64_t>(life.events.size())) {
+        Violate(Property::kWatchersSeeTheStore, life.name, "a watcher got event ", seq,
+                " that is not stored");
+        return;
+      }
+      const ExecutionEvent& stored = *life.events[seq - 1];
+      if (Bytes(event) != Bytes(stored)) {
         Violate(Property::kWatchersSeeTheStore, life.name, "a watcher got an event ", seq,
-                " that is not the stored one");
+                " that is not the stored one: ", event.ShortDebugString(), " instead of ",
+                stored.ShortDebugString());
         return;
       }
     }

@@ -37,10 +37,9 @@ std::string ReadFile(const std::string& path) {
   return text.str();
 }
 
-// Calls `done` after every change of `file` until it is true or `process` has ended. False in the
-// latter case.
-template <class Done>
-bool WaitForFile(const std::string& file, Process& process, Done done) {
+}  // namespace
+
+bool WaitForFile(const std::string& file, Process& process, const std::function<bool()>& done) {
   const int inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
   inotify_add_watch(inotify, fs::path(file).parent_path().c_str(),
                     IN_MODIFY | IN_CREATE | IN_MOVED_TO);
@@ -56,8 +55,6 @@ bool WaitForFile(const std::string& file, Process& process, Done done) {
   close(inotify);
   return found || done();
 }
-
-}  // namespace
 
 // ---- Process
 
@@ -156,16 +153,16 @@ std::string System::LogFile(const std::string& name) const {
   return absl::StrCat(directory_, "/", name);
 }
 
-Server System::StartServer() {
+Server System::StartServer(const std::map<std::string, std::string>& env) {
   const int number = ++processes_;
   const std::string ports = LogFile(absl::StrCat("ports-", number));
   Server server;
-  server.process =
-      *Process::Start({Bin("capstan-server"), absl::StrCat("--store.dsn=", dsn_),
-                       "--listen.address=127.0.0.1:0", "--http.address=127.0.0.1:0",
-                       absl::StrCat("--catalog_dir=", CAPSTAN_SOURCE_DIR, "/catalog"),
-                       absl::StrCat("--port-file=", ports)},
-                      {}, LogFile(absl::StrCat("server-", number, ".log")));
+  server.process = *Process::Start(
+      {Bin(options_.server_program.empty() ? "capstan-server" : options_.server_program),
+       absl::StrCat("--store.dsn=", dsn_), "--listen.address=127.0.0.1:0",
+       "--http.address=127.0.0.1:0", absl::StrCat("--catalog_dir=", CAPSTAN_SOURCE_DIR, "/catalog"),
+       absl::StrCat("--port-file=", ports)},
+      env, LogFile(absl::StrCat("server-", number, ".log")));
   std::string text;
   const bool up = WaitForFile(ports, *server.process, [&] {
     text = ReadFile(ports);
@@ -185,8 +182,9 @@ Server System::StartServer() {
   return server;
 }
 
-std::unique_ptr<Process> System::StartWorker(const std::map<std::string, std::string>& env,
-                                             const std::vector<std::string>& flags) {
+std::unique_ptr<Process> System::LaunchWorker(const std::map<std::string, std::string>& env,
+                                              const std::vector<std::string>& flags,
+                                              const std::vector<std::string>& before) {
   const int number = ++processes_;
   const std::string program =
       options_.worker_program.empty() ? "capstan-worker" : options_.worker_program;
@@ -203,7 +201,13 @@ std::unique_ptr<Process> System::StartWorker(const std::map<std::string, std::st
       absl::StrCat("--lease.ttl=", absl::FormatDuration(options_.lease_ttl)),
       absl::StrCat("--lease.heartbeat=", absl::FormatDuration(options_.heartbeat))};
   argv.insert(argv.end(), flags.begin(), flags.end());
-  auto process = *Process::Start(argv, env, LogFile(absl::StrCat("worker-", number, ".log")));
+  argv.insert(argv.begin(), before.begin(), before.end());
+  return *Process::Start(argv, env, LogFile(absl::StrCat("worker-", number, ".log")));
+}
+
+std::unique_ptr<Process> System::StartWorker(const std::map<std::string, std::string>& env,
+                                             const std::vector<std::string>& flags) {
+  auto process = LaunchWorker(env, flags);
   const bool up = process->WaitForLog("worker started");
   if (!up && env.empty()) {
     std::fprintf(stderr, "%s\n", process->Log().c_str());

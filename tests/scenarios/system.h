@@ -6,6 +6,7 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -60,11 +61,16 @@ struct Server {
   std::unique_ptr<v1::AdminService::Stub> admin;
 };
 
+// Asks `done` after every change of `file` until it is true or `process` has ended; a process that
+// is stopped has not ended. Also asked now and then without a change. The last answer.
+bool WaitForFile(const std::string& file, Process& process, const std::function<bool()>& done);
+
 struct SystemOptions {
   absl::Duration lease_ttl = absl::Seconds(2);
   absl::Duration heartbeat = absl::Milliseconds(500);
   std::string
       worker_program;  // empty: capstan-worker; tests of failpoints use capstan-worker-faults
+  std::string server_program;  // empty: capstan-server; or capstan-server-faults
 };
 
 class System {
@@ -74,7 +80,12 @@ class System {
   static std::unique_ptr<System> Make(SystemOptions options = {});
   ~System();
 
-  Server StartServer();
+  Server StartServer(const std::map<std::string, std::string>& env = {});
+  // Does not wait until it has started, for those that will not get so far. With `before`, that
+  // command line comes first (strace).
+  std::unique_ptr<Process> LaunchWorker(const std::map<std::string, std::string>& env,
+                                        const std::vector<std::string>& flags = {},
+                                        const std::vector<std::string>& before = {});
   std::unique_ptr<Process> StartWorker(const std::map<std::string, std::string>& env = {},
                                        const std::vector<std::string>& flags = {});
 
