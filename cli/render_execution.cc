@@ -94,6 +94,12 @@ EventWords WordsOf(const ExecutionEvent& event) {
       return {"cancel", OneLine(Cat("asked for by ", event.cancel_requested().caller(),
                                     event.cancel_requested().reason().empty() ? "" : ": ",
                                     event.cancel_requested().reason()))};
+    case ExecutionEvent::kEndDecided:
+      return {"end", Cat("removing the Job, then ",
+                         StateWithReason(event.end_decided().state(),
+                                         event.end_decided().failure_reason()),
+                         event.end_decided().message().empty() ? "" : ": ",
+                         OneLine(event.end_decided().message()))};
     case ExecutionEvent::kLeaseLost:
       return {"worker", Cat("lost, another one went on (", event.lease_lost().takeovers(), ")")};
     default:

@@ -136,6 +136,10 @@ Transition Finish(Builder builder, const Action& action, Execution::State state,
   ending.set_state(state);
   ending.set_reason(reason);
   ending.set_message(std::move(message));
+  v1::EndDecided& event = *builder.Event().mutable_end_decided();
+  event.set_state(state);
+  event.set_failure_reason(reason);
+  event.set_message(ending.message());
   ending.set_was_armed(action.data.step() >= ActionState::STEP_WATCH);
   return builder.Then(ActionState::STEP_REMOVE, Effect::kRemoveJob);
 }

@@ -28,7 +28,10 @@ namespace fs = std::filesystem;
 
 constexpr char kNamespace[] = "capstan-actions";
 
-std::string Bin(const std::string& program) { return absl::StrCat(CAPSTAN_BIN_DIR, "/", program); }
+// The programs lie in bin/ beside the folder of this one.
+std::string Bin(const std::string& program) {
+  return (fs::read_symlink("/proc/self/exe").parent_path().parent_path() / "bin" / program).string();
+}
 
 std::string ReadFile(const std::string& path) {
   std::ifstream file(path);
