@@ -30,7 +30,8 @@ constexpr char kNamespace[] = "capstan-actions";
 
 // The programs lie in bin/ beside the folder of this one.
 std::string Bin(const std::string& program) {
-  return (fs::read_symlink("/proc/self/exe").parent_path().parent_path() / "bin" / program).string();
+  return (fs::read_symlink("/proc/self/exe").parent_path().parent_path() / "bin" / program)
+      .string();
 }
 
 std::string ReadFile(const std::string& path) {
@@ -144,6 +145,10 @@ System::~System() {
 std::unique_ptr<System> System::Make(SystemOptions options) {
   std::unique_ptr<System> system(new System(std::move(options)));
   system->dsn_ = TestPostgres::Shared().NewDatabase();
+  if (!system->options_.kubeconfig.empty()) {
+    fs::copy_file(system->options_.kubeconfig, system->LogFile("kubeconfig"));
+    return system;
+  }
   auto kube = kubesim::KubeSim::Start({.namespaces = {kNamespace}});
   CAPSTAN_CHECK(kube.ok());
   system->kube_ = *std::move(kube);

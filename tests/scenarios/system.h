@@ -71,6 +71,7 @@ struct SystemOptions {
   std::string
       worker_program;  // empty: capstan-worker; tests of failpoints use capstan-worker-faults
   std::string server_program;  // empty: capstan-server; or capstan-server-faults
+  std::string kubeconfig;      // of a real cluster; empty: a simulated one in this process
 };
 
 class System {
@@ -89,7 +90,7 @@ class System {
   std::unique_ptr<Process> StartWorker(const std::map<std::string, std::string>& env = {},
                                        const std::vector<std::string>& flags = {});
 
-  kubesim::KubeSim& kube() { return *kube_; }
+  kubesim::KubeSim& kube() { return *kube_; }  // the simulated cluster
   const std::string& dsn() const { return dsn_; }
   const std::string& policies() const { return policies_; }  // a copy that a test may change
   std::string LogFile(const std::string& name) const;

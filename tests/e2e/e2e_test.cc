@@ -1,0 +1,322 @@
+// The promises on a real Kubernetes: kube-apiserver, controllers, scheduler, kubelet, containerd,
+// and kubectl in the action's pod. The apiserver's audit log is the witness.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "core/status_macros.h"
+#include "google/protobuf/util/message_differencer.h"
+#include "tests/scenarios/system.h"
+
+namespace capstan::testing {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::SizeIs;
+using v1::Execution;
+using v1::ExecutionEvent;
+
+std::string Environment(const char* name) {
+  const char* value = std::getenv(name);
+  if (value == nullptr) {
+    std::fprintf(stderr, "%s is not set: run ./dev test, or ./dev cluster up and eval its env\n",
+                 name);
+    std::abort();
+  }
+  return value;
+}
+
+// Output of a shell command; the process ends when it fails and `must` is true.
+std::string Run(const std::string& command, bool must = true) {
+  FILE* pipe = popen(absl::StrCat(command, " 2>&1").c_str(), "r");
+  CAPSTAN_CHECK(pipe != nullptr);
+  std::string output;
+  char buffer[4096];
+  while (const std::size_t n = std::fread(buffer, 1, sizeof buffer, pipe)) output.append(buffer, n);
+  const int status = pclose(pipe);
+  if (must && status != 0) {
+    std::fprintf(stderr, "%s\n%s\n", command.c_str(), output.c_str());
+    std::abort();
+  }
+  return output;
+}
+
+std::string Kubectl(const std::string& arguments, bool must = true) {
+  return Run(absl::StrCat(Environment("CAPSTAN_E2E_KUBECTL"), " ", arguments), must);
+}
+
+std::string Bin(const std::string& program) {
+  return (std::filesystem::read_symlink("/proc/self/exe").parent_path().parent_path() / "bin" /
+          program)
+      .string();
+}
+
+// Finished changes of Jobs in the audit log: verb and name.
+int CountAudit(const std::string& verb, const std::string& resource, const std::string& name) {
+  std::ifstream log(Environment("CAPSTAN_E2E_AUDIT_LOG"));
+  int count = 0;
+  for (std::string line; std::getline(log, line);) {
+    const nlohmann::json event = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (event.is_discarded() || event.value("stage", "") != "ResponseComplete") continue;
+    const nlohmann::json object = event.value("objectRef", nlohmann::json::object());
+    if (event.value("verb", "") == verb && object.value("resource", "") == resource &&
+        object.value("name", "") == name && event["responseStatus"].value("code", 0) < 300) {
+      ++count;
+    }
+  }
+  return count;
+}
+
+// Pods that were ever created for a Job: their names begin with the Job's.
+int PodsCreatedFor(const std::string& job) {
+  std::ifstream log(Environment("CAPSTAN_E2E_AUDIT_LOG"));
+  std::set<std::string> names;
+  for (std::string line; std::getline(log, line);) {
+    if (line.find(job) == std::string::npos) continue;
+    const nlohmann::json event = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (event.is_discarded() || event.value("stage", "") != "ResponseComplete" ||
+        event.value("verb", "") != "create") {
+      continue;
+    }
+    const nlohmann::json object = event.value("objectRef", nlohmann::json::object());
+    if (object.value("resource", "") != "pods" || !object.value("subresource", "").empty())
+      continue;
+    const nlohmann::json metadata = event.value("responseObject", nlohmann::json::object())
+                                        .value("metadata", nlohmann::json::object());
+    if (metadata.value("name", "").starts_with(job)) names.insert(metadata.value("name", ""));
+  }
+  return static_cast<int>(names.size());
+}
+
+std::string Replicas(const std::string& deployment) {
+  return Kubectl(absl::StrCat("get deployment ", deployment,
+                              " -o jsonpath='{.spec.replicas}/{.status.readyReplicas}'"));
+}
+
+class EndToEndTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    Run(absl::StrCat(Bin("capstan"), " manifests | ", Environment("CAPSTAN_E2E_KUBECTL"),
+                     " apply -f -"));
+    Kubectl("apply -f tests/e2e/web.yaml");
+    Kubectl("rollout status deployment/web --timeout=120s");
+  }
+
+  void SetUp() override {
+    Kubectl("scale deployment web --replicas=1");
+    Kubectl("rollout status deployment/web --timeout=120s");
+  }
+
+  // An action whose Job runs until it is ended: the pods of `stuck` never fit on a node.
+  std::string SubmitEndless() { return *Submit(server_, Scale(2, "default", "stuck")); }
+
+  static std::unique_ptr<System> MakeSystem() {
+    SystemOptions options;
+    options.lease_ttl = absl::Seconds(3);
+    options.worker_program = "capstan-worker-faults";
+    options.kubeconfig = Environment("KUBECONFIG");
+    return System::Make(options);
+  }
+
+  std::unique_ptr<System> system_ = MakeSystem();
+  Server server_ = system_->StartServer();
+};
+
+TEST_F(EndToEndTest, S2_55_ScaleDeploymentFromOneToThreeIsSeenByKubectl) {
+  const auto worker = system_->StartWorker();
+
+  const Streamed run = Execute(server_, Scale(3));
+
+  EXPECT_EQ(run.End().to(), Execution::STATE_SUCCEEDED) << run.End().DebugString();
+  EXPECT_EQ(Replicas("web"), "3/3");
+  EXPECT_EQ(run.End().outcome().resources(0).before().fields().at("replicas").number_value(), 1);
+  EXPECT_EQ(run.End().outcome().resources(0).after().fields().at("replicas").number_value(), 3);
+  EXPECT_EQ(CountAudit("create", "jobs", JobOf(run.snapshot->name())), 1);
+  EXPECT_EQ(PodsCreatedFor(JobOf(run.snapshot->name())), 1);
+}
+
+TEST_F(EndToEndTest, S2_24_KubeSystemIsDeniedWithItsRuleAndNoJobReachesTheApiserver) {
+  const auto worker = system_->StartWorker();
+
+  const Streamed run = Execute(server_, Scale(0, "kube-system", "coredns"));
+
+  EXPECT_EQ(run.End().failure_reason(), Execution::FAILURE_REASON_POLICY_DENIED);
+  EXPECT_THAT(run.End().message(), HasSubstr("namespace-restrictions/protected-namespace"));
+  EXPECT_THAT(Run(absl::StrCat("grep -c ", JobOf(run.snapshot->name()), " ",
+                               Environment("CAPSTAN_E2E_AUDIT_LOG")),
+                  /*must=*/false),
+              HasSubstr("0"));
+}
+
+TEST_F(EndToEndTest, S2_36_ADryRunReturnsThePlanAndLeavesNoObject) {
+  const auto worker = system_->StartWorker();
+  v1::ExecuteActionRequest request = Scale(3);
+  request.set_dry_run(true);
+
+  const Streamed run = Execute(server_, request);
+
+  EXPECT_TRUE(run.End().outcome().dry_run());
+  EXPECT_THAT(run.End().outcome().plan().rendered_job(), HasSubstr("--replicas=3"));
+  EXPECT_EQ(CountAudit("create", "jobs", JobOf(run.snapshot->name())), 0);
+  EXPECT_EQ(Replicas("web"), "1/1");
+}
+
+TEST_F(EndToEndTest, S2_9_TheSameRequestFromSixtyFourClientsMakesOneJob) {
+  const auto worker = system_->StartWorker();
+  const v1::ExecuteActionRequest request = Scale(2);
+  std::vector<std::string> names(64);
+  std::vector<std::thread> clients;
+
+  for (std::string& name : names) {
+    clients.emplace_back([&] {
+      if (const Streamed run = Execute(server_, request); run.snapshot.has_value())
+        name = run.snapshot->name();
+    });
+  }
+  for (std::thread& client : clients) client.join();
+
+  EXPECT_THAT(std::set<std::string>(names.begin(), names.end()), SizeIs(1));
+  EXPECT_EQ(CountAudit("create", "jobs", JobOf(names[0])), 1);
+  EXPECT_EQ(PodsCreatedFor(JobOf(names[0])), 1);
+}
+
+TEST_F(EndToEndTest, AWorkerKilledRightAfterTheJobWasCreatedIsReplacedAndOnePodRuns) {
+  const auto first = system_->StartWorker({{"CAPSTAN_FAILPOINT", "job.create.after:crash"}});
+  const std::string name = *Submit(server_, Scale(3));
+  first->Wait();
+  const auto second = system_->StartWorker();
+
+  const Streamed run = Watch(server_, name);
+
+  EXPECT_EQ(run.End().to(), Execution::STATE_SUCCEEDED) << run.End().DebugString();
+  EXPECT_EQ(CountAudit("create", "jobs", JobOf(name)), 1);
+  EXPECT_EQ(PodsCreatedFor(JobOf(name)), 1);
+  EXPECT_EQ(Replicas("web"), "3/3");
+}
+
+TEST_F(EndToEndTest, AWorkerKilledRightAfterArmingIsReplacedAndOnePodRuns) {
+  const auto first = system_->StartWorker({{"CAPSTAN_FAILPOINT", "job.arm.after:crash"}});
+  const std::string name = *Submit(server_, Scale(3));
+  first->Wait();
+  const auto second = system_->StartWorker();
+
+  const Streamed run = Watch(server_, name);
+
+  EXPECT_EQ(run.End().to(), Execution::STATE_SUCCEEDED) << run.End().DebugString();
+  EXPECT_EQ(CountAudit("create", "jobs", JobOf(name)), 1);
+  EXPECT_EQ(PodsCreatedFor(JobOf(name)), 1);
+}
+
+TEST_F(EndToEndTest, S2_19_AJobDeletedFromOutsideAfterArmingIsAnUnknownOutcomeAndNotRecreated) {
+  const auto worker = system_->StartWorker();
+  const std::string name = SubmitEndless();
+  WatchUntil(server_, name, ExecutionEvent::kJobArmed);
+
+  Kubectl(absl::StrCat("-n capstan-actions delete job ", JobOf(name), " --wait=false"));
+  const Streamed run = Watch(server_, name);
+
+  EXPECT_EQ(run.End().failure_reason(), Execution::FAILURE_REASON_OUTCOME_UNKNOWN);
+  EXPECT_EQ(CountAudit("create", "jobs", JobOf(name)), 1);
+}
+
+TEST_F(EndToEndTest, ACancelRemovesTheRunningJobAndItsPod) {
+  const auto worker = system_->StartWorker();
+  const std::string name = SubmitEndless();
+  WatchUntil(server_, name, ExecutionEvent::kJobArmed);
+
+  v1::CancelExecutionRequest request;
+  request.set_name(name);
+  v1::CancelExecutionResponse response;
+  grpc::ClientContext context;
+  ASSERT_TRUE(server_.executions->CancelExecution(&context, request, &response).ok());
+  const Streamed run = Watch(server_, name);
+
+  EXPECT_EQ(run.End().to(), Execution::STATE_CANCELLED);
+  EXPECT_EQ(run.End().outcome().effect(), Execution::EFFECT_POSSIBLE);
+  EXPECT_THAT(Kubectl("-n capstan-actions get pods,jobs -o name"), Not(HasSubstr(JobOf(name))));
+}
+
+TEST_F(EndToEndTest, S2_18_AJobPastItsTimeoutEndsDeadlineExceeded) {
+  const auto worker = system_->StartWorker();
+  v1::ExecuteActionRequest request = Scale(2, "default", "stuck");
+  request.mutable_timeout()->set_seconds(10);
+
+  const Streamed run = Execute(server_, request);
+
+  EXPECT_EQ(run.End().failure_reason(), Execution::FAILURE_REASON_DEADLINE_EXCEEDED)
+      << run.End().DebugString();
+}
+
+TEST_F(EndToEndTest, S2_32_AnEmptiedPolicyDirectoryDeniesTheNextActionAndTheWorkerLives) {
+  const auto worker = system_->StartWorker();
+  for (const auto& entry : std::filesystem::directory_iterator(system_->policies())) {
+    std::filesystem::remove_all(entry.path());
+  }
+
+  const Streamed run = Execute(server_, Scale(3));
+
+  EXPECT_EQ(run.End().to(), Execution::STATE_FAILED);
+  EXPECT_EQ(CountAudit("create", "jobs", JobOf(run.snapshot->name())), 0);
+  EXPECT_TRUE(worker->Running());
+}
+
+TEST_F(EndToEndTest, TheLogOfTheActionIsStoredAndItsJobIsDeletedAfterTheEnd) {
+  const auto worker = system_->StartWorker();
+  const Streamed run = Execute(server_, Scale(2));
+
+  v1::ReadLogRequest request;
+  request.set_name(run.snapshot->name());
+  grpc::ClientContext context;
+  const auto reader = server_.executions->ReadLog(&context, request);
+  std::string log;
+  v1::ReadLogResponse piece;
+  while (reader->Read(&piece)) log += piece.data();
+
+  EXPECT_THAT(log, HasSubstr("deployment.apps/web scaled"));
+  EXPECT_THAT(log, HasSubstr("successfully rolled out"));
+  Kubectl(absl::StrCat("-n capstan-actions wait --for=delete job/", JobOf(run.snapshot->name()),
+                       " --timeout=30s"));
+}
+
+TEST_F(EndToEndTest, AServerKilledInMidStreamIsReplacedByAnotherWithoutAGap) {
+  const auto worker = system_->StartWorker();
+  const std::string name = *Submit(server_, Scale(3));
+  const Streamed before = WatchUntil(server_, name, ExecutionEvent::kJobCreated);
+  Server other = system_->StartServer();
+
+  server_.process->Signal(SIGKILL);
+  const Streamed after = Watch(other, name, before.events.back().seq());
+
+  std::vector<ExecutionEvent> all = before.events;
+  all.insert(all.end(), after.events.begin(), after.events.end());
+  const std::vector<ExecutionEvent> stored = ListEvents(other, name);
+  ASSERT_EQ(all.size(), stored.size());
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    EXPECT_TRUE(google::protobuf::util::MessageDifferencer::Equals(all[i], stored[i]));
+  }
+}
+
+TEST_F(EndToEndTest, TheActionsAccountMayScaleAndNothingElse) {
+  const std::string as =
+      " --as=system:serviceaccount:capstan-actions:kubernetes-executor-scale-deployment -n default";
+
+  EXPECT_THAT(Kubectl(absl::StrCat("auth can-i patch deployments --subresource=scale", as)),
+              HasSubstr("yes"));
+  EXPECT_THAT(Kubectl(absl::StrCat("auth can-i get secrets", as), false), HasSubstr("no"));
+  EXPECT_THAT(Kubectl(absl::StrCat("auth can-i delete deployments", as), false), HasSubstr("no"));
+  EXPECT_THAT(Kubectl(absl::StrCat("auth can-i create pods", as), false), HasSubstr("no"));
+}
+
+}  // namespace
+}  // namespace capstan::testing
