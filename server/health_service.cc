@@ -53,6 +53,15 @@ class HealthStream final : public Stream<HealthCheckResponse> {
     Pump();
   }
 
+  // What is still to be said (that it drains, above all) is said first.
+  void End(const absl::Status& status) override {
+    {
+      absl::MutexLock lock(&mu_);
+      ending_ = status;
+    }
+    Pump();
+  }
+
  private:
   void Say(Status status) {
     {
@@ -63,7 +72,11 @@ class HealthStream final : public Stream<HealthCheckResponse> {
   }
 
   Turn Next(HealthCheckResponse& response) override ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    if (!next_ || next_ == said_) return Turn::kNothing;
+    if (!next_ || next_ == said_) {
+      if (!ending_) return Turn::kNothing;
+      end_ = ending_;
+      return Turn::kWork;
+    }
     said_ = next_;
     response.set_status(*said_);
     return Turn::kWrite;
@@ -84,6 +97,7 @@ class HealthStream final : public Stream<HealthCheckResponse> {
 
   std::optional<Status> next_ ABSL_GUARDED_BY(mu_);
   std::optional<Status> said_ ABSL_GUARDED_BY(mu_);
+  std::optional<absl::Status> ending_ ABSL_GUARDED_BY(mu_);
   HealthMonitor* monitor_ ABSL_GUARDED_BY(mu_) = nullptr;
   int key_ ABSL_GUARDED_BY(mu_) = 0;
   bool closed_ ABSL_GUARDED_BY(mu_) = false;

@@ -22,12 +22,16 @@ absl::Status BeyondEnd(std::int64_t offset, std::int64_t length) {
 void LogStream::Read(const ExecutionId& id, std::int64_t offset, bool follow) {
   id_ = id;
   follow_ = follow;
-  {
-    absl::MutexLock lock(&mu_);
-    offset_ = offset;
-    started_ = true;
-  }
-  Pump();
+  // An execution without a log and one that does not exist look alike to ReadLog.
+  parts_.events.ReadLatest(id, [self = Self(), offset](const absl::StatusOr<EventListPtr>& list) {
+    if (!list.ok()) return self->End(list.status());
+    {
+      absl::MutexLock lock(&self->mu_);
+      self->offset_ = offset;
+      self->started_ = true;
+    }
+    self->Pump();
+  });
 }
 
 LogStream::Turn LogStream::Next(v1::ReadLogResponse& response) {

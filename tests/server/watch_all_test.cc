@@ -215,7 +215,9 @@ TEST_F(WatchAllTest, ACursorOlderThanTheFeedIsOutOfRange) {
   }
   const std::string name = Accept(ScaleRequest());
   RunToEnd(name);
-  Sql("DELETE FROM feed WHERE position < (SELECT max(position) FROM feed) RETURNING 1");
+  storage::StoreOptions forgetful = options_;
+  forgetful.feed_kept = absl::ZeroDuration();
+  ASSERT_OK(storage::MaintainPartitions(forgetful, {}));
 
   const auto other = NewServer();
   const auto stream = WatchAll(*other, "", cursor);
