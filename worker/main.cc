@@ -115,6 +115,10 @@ absl::Status Serve(const config::v1::WorkerConfig& config, const sigset_t& ends)
   kubernetes::ClientOptions client_options;
   client_options.queries_per_second = config.kubernetes().qps();
   client_options.burst = static_cast<int>(config.kubernetes().burst());
+  client_options.on_answer = [&](std::string_view verb, int code) {
+    worker_metrics.kubernetes_requests.With({verb, code == 0 ? "none" : absl::StrCat(code)})
+        .Increment();
+  };
   client_options.user_agent = absl::StrCat("capstan-worker/", kVersion);
   CAPSTAN_ASSIGN_OR_RETURN(const std::unique_ptr<kubernetes::Client> client,
                            kubernetes::Client::Create(cluster, clock, client_options));

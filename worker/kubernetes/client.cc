@@ -386,6 +386,7 @@ absl::StatusOr<std::string> Client::Attempt(std::string_view what, HttpRequest& 
         return !too_large;
       },
       stop);
+  Report(what, result);
   if (too_large) {
     return absl::FailedPreconditionError(
         Cat(what, ": the answer has more than ", kMaxResponseBytes, " bytes"));
@@ -395,6 +396,12 @@ absl::StatusOr<std::string> Client::Attempt(std::string_view what, HttpRequest& 
     return StatusFromResponse(what, result.code, result.error_body, result.retry_after, is_write);
   }
   return response;
+}
+
+// `what` begins with the verb.
+void Client::Report(std::string_view what, const HttpResult& result) const {
+  if (!options_.on_answer) return;
+  options_.on_answer(what.substr(0, what.find(' ')), result.answered ? result.code : 0);
 }
 
 absl::Status Client::Stream(std::string_view what, HttpRequest request, absl::Duration time_limit,
@@ -411,6 +418,7 @@ absl::Status Client::Stream(std::string_view what, HttpRequest request, absl::Du
   limits.total = time_limit;
   limits.idle = options_.stream_idle_limit;
   const HttpResult result = transport_->Perform(request, limits, on_bytes, stop);
+  Report(what, result);
   if (result.cut_short) return absl::OkStatus();
   if (!result.answered) return NoAnswer(what, result, /*is_write=*/false);
   if (result.code < 200 || result.code >= 300) {

@@ -27,6 +27,7 @@ class HttpTransport;
 class RateLimiter;
 class TokenSource;
 struct HttpRequest;
+struct HttpResult;
 
 // A collection of the API, e.g. kJobs.
 struct Resource {
@@ -118,6 +119,9 @@ struct ClientOptions {
   absl::Duration stream_idle_limit =
       absl::Minutes(15);  // a watch or log stream silent for longer is cut
   std::string user_agent = "capstan (linux)";
+  // Called after every request, with the API verb (get, list, watch, create, patch, delete, log)
+  // and the HTTP status, 0 when no answer came. For metrics: must not block. May be empty.
+  std::function<void(std::string_view verb, int http_code)> on_answer = {};
 };
 
 inline constexpr size_t kMaxResponseBytes = 64 * 1024 * 1024;
@@ -176,6 +180,7 @@ class Client {
 
   absl::StatusOr<Json> Call(std::string_view what, HttpRequest request, bool is_write,
                             const CallOptions& options);
+  void Report(std::string_view what, const HttpResult& result) const;
   absl::StatusOr<std::string> Attempt(std::string_view what, HttpRequest& request, bool is_write,
                                       absl::Duration time_left, std::stop_token stop);
   absl::Status Stream(std::string_view what, HttpRequest request, absl::Duration time_limit,
