@@ -306,7 +306,7 @@ absl::Status Client::ReadLog(const LogRequest& request,
     query.Add("limitBytes", Cat(*request.limit_bytes));
   }
   return Stream(
-      Described("read log of", kPods, request.name_space, request.pod),
+      Described("log of", kPods, request.name_space, request.pod),
       {"GET", Cat(PathOf(kPods, request.name_space, request.pod), "/log", query.text()), {}, {}},
       options.timeout, on_bytes, options.stop);
 }
