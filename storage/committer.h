@@ -19,6 +19,8 @@ class Committer {
   //   UNAVAILABLE  the outcome is still unknown after StoreOptions.commit_timeout: reload the
   //   execution (LeaseStore::Load) INVALID_ARGUMENT, INTERNAL  this commit was refused by a
   //   constraint: a defect; nothing of it was stored
+  // A commit has at least one event (INVALID_ARGUMENT): one without could not be told from a lost
+  // one when it is sent again.
   virtual void Commit(storage::Commit commit,
                       std::function<void(absl::StatusOr<CommitResult>)> done) = 0;
 

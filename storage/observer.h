@@ -26,6 +26,8 @@ struct Observer {
   std::function<void(std::string_view name, absl::StatusCode code)> retry;
   // The connection `name` was made again after it had been lost.
   std::function<void(std::string_view name)> reconnect;
+  // `count` workers were marked dead because their heartbeats stood still.
+  std::function<void(int count)> reaped;
   // `count` executions had neither lease nor parked row and were leased again: 0 in a correct
   // system.
   std::function<void(int count)> swept;

@@ -204,7 +204,9 @@ absl::StatusOr<int> PostgresLeaseStore::ReapLostWorkers(const WorkerId& self, ab
     CAPSTAN_ASSIGN_OR_RETURN(
         const Rows marked,
         maintenance_.Run(sql::kWorkerMarkDead, Params().Add(lost.worker).Add(lost.heartbeat)));
-    if (!marked.empty()) Log(Level::kWarning, "worker lost", {{"worker", lost.worker.ToString()}});
+    if (marked.empty()) continue;  // it moved after all, or somebody else was first
+    Log(Level::kWarning, "worker lost", {{"worker", lost.worker.ToString()}});
+    if (observer_.reaped) observer_.reaped(1);
   }
   if (absl::Status failed = HitFailpoint("reap.between"); !failed.ok()) {
     maintenance_.Close();

@@ -52,6 +52,7 @@ Observer ObserverOf(telemetry::StoreMetrics& metrics) {
     metrics.retries.With({CodeName(code)}).Increment();
   };
   observer.reconnect = [&metrics](std::string_view) { metrics.reconnects.Increment(); };
+  observer.reaped = [&metrics](int count) { metrics.workers_reaped.Increment(count); };
   observer.swept = [&metrics](int count) { metrics.executions_swept.Increment(count); };
   observer.feed_lag = [&metrics](absl::Duration lag) {
     metrics.feed_lag.Set(absl::ToDoubleSeconds(lag));
