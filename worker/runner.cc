@@ -245,8 +245,11 @@ void Runner::Do(const RunPtr& run, const Task& task) {
       Feed(run, machine::Resumed{.takeovers = run->takeovers, .alone = run->alone});
       return;
     case Wake::kSignal: {
-      // A lost or failed read costs nothing: the next guarded commit finds the signal.
-      if (const auto signals = ReadSignals(*run); signals.ok()) Feed(run, *signals);
+      if (const auto signals = ReadSignals(*run); signals.ok()) {
+        Feed(run, *signals);
+      } else {  // nothing else would look again while a Job runs
+        PostAfter(options_.signal_retry, run, {Wake::kSignal});
+      }
       return;
     }
     case Wake::kEffect: {
@@ -423,6 +426,8 @@ bool Runner::Reload(const RunPtr& run) {
   run->action.seq = held.last_seq;
   run->signals = held.signals;
   run->rendered_job.clear();
+  // What was about to be stored may have been the answer to a signal.
+  if (run->signals > run->action.data.signals_seen()) Post(run, {Wake::kSignal});
   return true;
 }
 

@@ -31,6 +31,8 @@ struct RunnerOptions {
   int max_executions = 256;
   absl::Duration start_deadline = absl::Seconds(120);
   absl::Duration log_interval = absl::Seconds(2);
+  // After a read of signals (a cancel) that failed.
+  absl::Duration signal_retry = absl::Seconds(1);
   // How long after its own deadline a Job that cannot be observed is given up, and how long
   // removing one may take.
   absl::Duration give_up = absl::Minutes(10);
