@@ -1,9 +1,11 @@
 // The release worker, unchanged, killed (or stopped past its lease) at the Nth of its calls that
-// send, receive or write, for N = 1, 2, 3, … until one action is through before the Nth call comes.
-// Another worker takes over; the history of each run is checked. strace does the counting, and it
-// counts by thread: a run ends at whichever thread comes to its own Nth call first, so not every
-// call of every thread is a boundary. The named failpoints (crash_test) reach those inside; this
-// sweep needs no knowledge of where they are. The distinct boundaries that were hit are printed.
+// send or receive, for N = 1, 2, 3, … until one action is through before the Nth call comes.
+// Another worker takes over; the history of each run is checked. strace does the counting, from a
+// moment when the worker is idle, and it counts by thread: a run ends at whichever thread comes to
+// its own Nth call first, so not every call of every thread is a boundary. Sending and receiving
+// are swept apart, which makes different threads the first. The named failpoints (crash_test) reach
+// the places inside; this sweep needs no knowledge of where they are. The distinct boundaries that
+// were hit are printed.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -18,6 +20,7 @@
 #include <thread>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_split.h"
 #include "core/text.h"
 #include "tests/proof/history.h"
 #include "tests/proof/workload.h"
@@ -31,40 +34,53 @@ using testing::Process;
 using testing::Server;
 using testing::System;
 
-constexpr char kCalls[] = "sendto,recvfrom,sendmsg,recvmsg,write,writev";
+constexpr char kSends[] = "sendto,sendmsg,write,writev";
+constexpr char kReceives[] = "recvfrom,recvmsg";
 constexpr char kStrace[] = "/usr/bin/strace";
 constexpr absl::Duration kPause = absl::Seconds(4);  // twice the lease
 constexpr int kParallel = 4;
 constexpr int kMostCalls = 1000;  // an action that makes more is not what this was written for
 
-// What the thread was about to do whose Nth call this is: the last line of the first thread in the
-// trace that has that many, told apart by whom it talks to and about what.
-std::string BoundaryIn(const std::string& trace, int nth, int kubernetes_port) {
+// Whom a call talks to and about what, from its line in the trace.
+std::string Subject(const std::string& line, int kubernetes_port) {
+  static const std::regex request(R"re("(GET|POST|PATCH|PUT|DELETE) ([^ ?"]*))re");
+  static const std::regex job(R"(capstan-[0-9a-f]{32}[-\w]*)");
+  static const std::regex statement(R"re("[BP]\\[^"]*?([a-z]+_[a-z_]+|commit|wake))re");
+  static const std::regex query(R"re("Q[^"]*?([A-Za-z]{4,}))re");
+  std::smatch what;
+  if (absl::StrContains(line, Cat(":", kubernetes_port))) {
+    if (!std::regex_search(line, what, request)) return "kubernetes";
+    return Cat("kubernetes ", what[1].str(), " ", std::regex_replace(what[2].str(), job, "NAME"));
+  }
+  if (absl::StrContains(line, "<UNIX")) {
+    const bool named =
+        std::regex_search(line, what, statement) || std::regex_search(line, what, query);
+    return Cat("postgres ", named ? what[1].str() : "");
+  }
+  if (absl::StrContains(line, ".log>")) return "its log";
+  return absl::StrContains(line, ":[") ? "another socket" : "a pipe or event";
+}
+
+// What the thread was about to do whose Nth call of `calls` this is. Replies are named by what was
+// sent last on the same connection.
+std::string BoundaryIn(const std::string& trace, const std::string& calls, int nth,
+                       int kubernetes_port) {
+  const std::set<std::string> counted = absl::StrSplit(calls, ',');
   std::ifstream file(trace);
-  std::map<std::string, int> calls;
-  const std::regex call(R"(^(\d+) +(?:[\d.]+ )?(\w+)\((\d+)<([^>]*)>?(.*))");
+  std::map<std::string, int> count;         // by thread
+  std::map<std::string, std::string> sent;  // by connection
+  const std::regex call(R"(^(\d+) +(\w+)\((\d+)<)");
   std::smatch match;
   for (std::string line; std::getline(file, line);) {
     if (!std::regex_search(line, match, call)) continue;
-    if (++calls[match[1]] < nth) continue;
-    const std::string name = match[2], peer = match[4], rest = match[5];
-    std::smatch what;
-    if (absl::StrContains(line, Cat(":", kubernetes_port))) {
-      static const std::regex request(R"re("(GET|POST|PATCH|PUT|DELETE) ([^ ?"]*))re");
-      if (!std::regex_search(rest, what, request)) return Cat(name, " kubernetes, a reply");
-      static const std::regex number(R"(capstan-[0-9a-f]{32}[-\w]*)");
-      return Cat(name, " kubernetes ", what[1].str(), " ",
-                 std::regex_replace(what[2].str(), number, "NAME"));
-    }
-    if (absl::StrContains(peer, "UNIX")) {
-      static const std::regex statement(R"re("B[^"]*?([a-z]+_[a-z_]+))re");
-      if (std::regex_search(rest, what, statement)) return Cat(name, " postgres ", what[1].str());
-      return Cat(name, name.starts_with("recv") ? " postgres, a reply" : " postgres, other");
-    }
-    if (absl::StrContains(peer, ".log")) return Cat(name, " its log");
-    return Cat(name, " ", absl::StrContains(peer, ":[") ? "a socket" : "a pipe or event");
+    const std::string name = match[2], connection = match[3];
+    const bool receives = name.starts_with("recv");
+    if (!receives) sent[connection] = Subject(line, kubernetes_port);
+    if (!counted.contains(name) || ++count[match[1]] < nth) continue;
+    return receives ? Cat(name, " reply to ", sent[connection])
+                    : Cat(name, " ", Subject(line, kubernetes_port));
   }
-  return "the last call";
+  return "a call that was not written down any more";
 }
 
 struct Run {
@@ -74,7 +90,7 @@ struct Run {
 };
 
 // One action with a worker that gets `signal` at its nth call.
-Run RunOnce(int signal, int nth) {
+Run RunOnce(const std::string& calls, int signal, int nth) {
   Run run;
   const std::unique_ptr<System> system = System::Make();
   WorkloadOptions options;
@@ -82,14 +98,17 @@ Run RunOnce(int signal, int nth) {
   Workload workload(*system, options);
   const Server server = system->StartServer();
   workload.AddServer(server);
-  workload.Start();
-  workload.submitted().WaitForNotification();
+  const auto victim = system->StartWorker();
   const std::string trace = system->LogFile("trace");
-  // As a grandchild (-D), so that the worker itself is our child.
-  const auto victim = system->LaunchWorker(
-      {}, {},
-      {kStrace, "-D", "-f", "-qq", "-yy", "-s", "120", "-o", trace, "-e", Cat("trace=", kCalls),
-       "-e", Cat("inject=", kCalls, ":signal=", signal, ":when=", nth)});
+  const auto strace = Process::Start(
+      {kStrace, "-f", "-yy", "-s", "400", "-o", trace, "-e", Cat("trace=", kSends, ",", kReceives),
+       "-e", Cat("inject=", calls, ":signal=", signal, ":when=", nth), "-p", Cat(victim->pid())},
+      {}, system->LogFile("strace.log"));
+  if (!strace.ok() || !(*strace)->WaitForLog("attached")) {
+    run.problems.push_back(Cat("no strace: ", strace.ok() ? (*strace)->Log() : ""));
+    return run;
+  }
+  workload.Start();
   std::thread end([&] {  // when the action is through
     workload.Wait();
     victim->Signal(SIGTERM);
@@ -120,7 +139,7 @@ Run RunOnce(int signal, int nth) {
     other->Signal(SIGTERM);
     other->Wait();
   }
-  if (run.hit) run.boundary = BoundaryIn(trace, nth, system->kube().port());
+  if (run.hit) run.boundary = BoundaryIn(trace, calls, nth, system->kube().port());
   const History history = workload.Collect();
   for (const Violation& violation : Check(history)) {
     std::stringstream text;
@@ -132,7 +151,7 @@ Run RunOnce(int signal, int nth) {
 }
 
 // N = 1, 2, … a few at a time, until one is not hit.
-void Sweep(int signal) {
+void Sweep(const std::string& calls, int signal) {
   testing::TestPostgres::Shared();  // on this thread, which outlives the others
   std::map<std::string, int> boundaries;
   std::vector<std::string> problems;
@@ -142,7 +161,7 @@ void Sweep(int signal) {
     std::vector<Run> runs(kParallel);
     std::vector<std::thread> threads;
     for (int i = 0; i < kParallel; ++i)
-      threads.emplace_back([&, i] { runs[i] = RunOnce(signal, first + i); });
+      threads.emplace_back([&, i] { runs[i] = RunOnce(calls, signal, first + i); });
     for (std::thread& thread : threads) thread.join();
     for (int i = 0; i < kParallel; ++i) {
       for (const std::string& text : runs[i].problems)
@@ -155,17 +174,23 @@ void Sweep(int signal) {
   }
   for (const auto& [boundary, times] : boundaries)
     std::printf("%4d x %s\n", times, boundary.c_str());
-  std::printf("signal=%d runs hit=%d distinct boundaries=%zu broken promises=%zu\n", signal, hits,
-              boundaries.size(), problems.size());
+  std::printf("%s signal=%d runs hit=%d distinct boundaries=%zu broken promises=%zu\n",
+              calls.c_str(), signal, hits, boundaries.size(), problems.size());
   EXPECT_TRUE(through) << "still hit after " << kMostCalls << " calls";
-  EXPECT_GE(hits, 20) << "too few to show anything; is " << kStrace << " there?";
+  EXPECT_GE(hits, 5) << "too few to show anything";
   EXPECT_THAT(problems, IsEmpty());
 }
 
-TEST(BlackboxTest, AWorkerKilledAtAnyOfItsCallsIsReplaced) { Sweep(SIGKILL); }
+TEST(BlackboxTest, AWorkerKilledBeforeItSendsIsReplaced) { Sweep(kSends, SIGKILL); }
 
-TEST(BlackboxTest, AWorkerStoppedPastItsLeaseAtAnyOfItsCallsDoesNoHarmWhenItGoesOn) {
-  Sweep(SIGSTOP);
+TEST(BlackboxTest, AWorkerKilledBeforeItReceivesIsReplaced) { Sweep(kReceives, SIGKILL); }
+
+TEST(BlackboxTest, AWorkerStoppedPastItsLeaseBeforeItSendsDoesNoHarmWhenItGoesOn) {
+  Sweep(kSends, SIGSTOP);
+}
+
+TEST(BlackboxTest, AWorkerStoppedPastItsLeaseBeforeItReceivesDoesNoHarmWhenItGoesOn) {
+  Sweep(kReceives, SIGSTOP);
 }
 
 }  // namespace

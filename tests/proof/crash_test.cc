@@ -315,7 +315,14 @@ std::vector<std::string> RunAll(std::vector<Case> cases) {
     });
   }
   for (std::thread& thread : threads) thread.join();
-  std::printf("cases=%zu broken promises=%zu\n", cases.size(), problems.size());
+  const auto broken = [&](Property property) {
+    return std::count_if(problems.begin(), problems.end(), [&](const std::string& text) {
+      return absl::StrContains(text, Cat(": property ", static_cast<int>(property), " "));
+    });
+  };
+  std::printf("cases=%zu lost=%zd stranded=%zd double effects=%zd double terminals=%zd all=%zu\n",
+              cases.size(), broken(Property::kSubmitsAreKept), broken(Property::kEverythingEnds),
+              broken(Property::kOneAllowedEffect), broken(Property::kLifeIsLegal), problems.size());
   return problems;
 }
 

@@ -191,8 +191,7 @@ Server System::StartServer(const std::map<std::string, std::string>& env) {
 }
 
 std::unique_ptr<Process> System::LaunchWorker(const std::map<std::string, std::string>& env,
-                                              const std::vector<std::string>& flags,
-                                              const std::vector<std::string>& before) {
+                                              const std::vector<std::string>& flags) {
   const int number = ++processes_;
   const std::string program =
       options_.worker_program.empty() ? "capstan-worker" : options_.worker_program;
@@ -209,7 +208,6 @@ std::unique_ptr<Process> System::LaunchWorker(const std::map<std::string, std::s
       absl::StrCat("--lease.ttl=", absl::FormatDuration(options_.lease_ttl)),
       absl::StrCat("--lease.heartbeat=", absl::FormatDuration(options_.heartbeat))};
   argv.insert(argv.end(), flags.begin(), flags.end());
-  argv.insert(argv.begin(), before.begin(), before.end());
   return *Process::Start(argv, env, LogFile(absl::StrCat("worker-", number, ".log")));
 }
 

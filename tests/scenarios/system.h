@@ -34,6 +34,7 @@ class Process {
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
 
+  pid_t pid() const { return pid_; }
   void Signal(int signal);
   // Waits for the end; the exit status as from waitpid.
   int Wait();
@@ -82,11 +83,9 @@ class System {
   ~System();
 
   Server StartServer(const std::map<std::string, std::string>& env = {});
-  // Does not wait until it has started, for those that will not get so far. With `before`, that
-  // command line comes first (strace).
+  // Does not wait until it has started, for those that will not get so far.
   std::unique_ptr<Process> LaunchWorker(const std::map<std::string, std::string>& env,
-                                        const std::vector<std::string>& flags = {},
-                                        const std::vector<std::string>& before = {});
+                                        const std::vector<std::string>& flags = {});
   std::unique_ptr<Process> StartWorker(const std::map<std::string, std::string>& env = {},
                                        const std::vector<std::string>& flags = {});
 
