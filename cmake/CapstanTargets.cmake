@@ -1,16 +1,12 @@
 # How folders become targets. A folder's CMakeLists.txt names its target and what it links; the
 # sources are the *.cc files beside it, so adding a file needs no edit here.
 
-# capstan_library(NAME [PUBLIC libs...] [PRIVATE libs...]): every .cc in this folder except main.cc.
+# capstan_library(NAME [PUBLIC libs...] [PRIVATE libs...]): every .cc in this folder except main.cc and tests.
 function(capstan_library name)
   cmake_parse_arguments(A "" "" "PUBLIC;PRIVATE;SOURCES" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
-  list(FILTER sources EXCLUDE REGEX "/main\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "(/main|_test)\\.cc$")
   list(APPEND sources ${A_SOURCES})
-  if(NOT sources)
-    message(STATUS "${name}: no sources yet")
-    return()
-  endif()
   add_library(${name} STATIC ${sources})
   target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
   target_link_libraries(${name} PUBLIC ${A_PUBLIC} PRIVATE ${A_PRIVATE})
@@ -18,10 +14,6 @@ endfunction()
 
 # capstan_program(NAME libs...): this folder's main.cc, put into build/<preset>/bin.
 function(capstan_program name)
-  if(NOT EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/main.cc)
-    message(STATUS "${name}: no main.cc yet")
-    return()
-  endif()
   add_executable(${name} main.cc)
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
   target_link_libraries(${name} PRIVATE ${ARGN})
@@ -37,10 +29,6 @@ function(capstan_test name)
   endif()
   if(NOT A_SOURCES)
     file(GLOB A_SOURCES CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*_test.cc)
-  endif()
-  if(NOT A_SOURCES)
-    message(STATUS "${name}: no tests yet")
-    return()
   endif()
   add_executable(${name} ${A_SOURCES})
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})

@@ -141,11 +141,6 @@ void ApplyJobFinished(const v1::ExecutionEvent& event, Execution& execution) {
 
 }  // namespace
 
-bool IsTerminal(Execution::State state) {
-  return state == Execution::STATE_SUCCEEDED || state == Execution::STATE_FAILED ||
-         state == Execution::STATE_CANCELLED;
-}
-
 Execution::State StateAfter(const v1::ExecutionEvent& event) {
   return event.has_state_changed() ? event.state_changed().to() : Execution::STATE_UNSPECIFIED;
 }

@@ -7,11 +7,11 @@
 #include "absl/types/span.h"
 #include "capstan/v1/event.pb.h"
 #include "capstan/v1/execution.pb.h"
+#include "core/machine/states.h"
 
 namespace capstan {
 
-// True for SUCCEEDED, FAILED and CANCELLED.
-bool IsTerminal(v1::Execution::State state);
+using machine::IsTerminal;
 
 // The state this event leads to when it is a StateChanged, otherwise STATE_UNSPECIFIED.
 v1::Execution::State StateAfter(const v1::ExecutionEvent& event);

@@ -38,7 +38,7 @@ std::string Environment(const char* name) {
 }
 
 // Output of a shell command; the process ends when it fails and `must` is true.
-std::string Run(const std::string& command, bool must = true) {
+std::string Shell(const std::string& command, bool must = true) {
   FILE* pipe = popen(absl::StrCat(command, " 2>&1").c_str(), "r");
   CAPSTAN_CHECK(pipe != nullptr);
   std::string output;
@@ -53,7 +53,7 @@ std::string Run(const std::string& command, bool must = true) {
 }
 
 std::string Kubectl(const std::string& arguments, bool must = true) {
-  return Run(absl::StrCat(Environment("CAPSTAN_E2E_KUBECTL"), " ", arguments), must);
+  return Shell(absl::StrCat(Environment("CAPSTAN_E2E_KUBECTL"), " ", arguments), must);
 }
 
 std::string Bin(const std::string& program) {
@@ -107,8 +107,8 @@ std::string Replicas(const std::string& deployment) {
 class EndToEndTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
-    Run(absl::StrCat(Bin("capstan"), " manifests | ", Environment("CAPSTAN_E2E_KUBECTL"),
-                     " apply -f -"));
+    Shell(absl::StrCat(Bin("capstan"), " manifests | ", Environment("CAPSTAN_E2E_KUBECTL"),
+                       " apply -f -"));
     Kubectl("apply -f tests/e2e/web.yaml");
     Kubectl("rollout status deployment/web --timeout=120s");
   }
@@ -153,9 +153,9 @@ TEST_F(EndToEndTest, S2_24_KubeSystemIsDeniedWithItsRuleAndNoJobReachesTheApiser
 
   EXPECT_EQ(run.End().failure_reason(), Execution::FAILURE_REASON_POLICY_DENIED);
   EXPECT_THAT(run.End().message(), HasSubstr("namespace-restrictions/protected-namespace"));
-  EXPECT_THAT(Run(absl::StrCat("grep -c ", JobOf(run.snapshot->name()), " ",
-                               Environment("CAPSTAN_E2E_AUDIT_LOG")),
-                  /*must=*/false),
+  EXPECT_THAT(Shell(absl::StrCat("grep -c ", JobOf(run.snapshot->name()), " ",
+                                 Environment("CAPSTAN_E2E_AUDIT_LOG")),
+                    /*must=*/false),
               HasSubstr("0"));
 }
 

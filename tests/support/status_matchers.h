@@ -29,7 +29,8 @@ MATCHER_P(StatusIs, code, "") {
 MATCHER_P2(StatusIs, code, message_matcher, "") {
   *result_listener << StatusOf(arg).ToString();
   return StatusOf(arg).code() == code &&
-         ::testing::Matches(::testing::Matcher<std::string>(message_matcher))(std::string(StatusOf(arg).message()));
+         ::testing::Matches(::testing::Matcher<std::string>(message_matcher))(
+             std::string(StatusOf(arg).message()));
 }
 
 MATCHER_P(IsOkAndHolds, matcher, "") {

@@ -406,7 +406,8 @@ class Walk {
 // What must hold of every transition, whatever came before.
 void CheckTransition(const Action& before, const Transition& transition, const Action& after) {
   Execution::State state = before.state;
-  ASSERT_FALSE(transition.events.empty()) << "a commit without an event could not be told from one that was lost";
+  ASSERT_FALSE(transition.events.empty())
+      << "a commit without an event could not be told from one that was lost";
   for (const ExecutionEvent& event : transition.events) {
     ASSERT_NE(event.payload_case(), ExecutionEvent::PAYLOAD_NOT_SET);
     ASSERT_FALSE(event.causation_id().empty());
