@@ -1,4 +1,5 @@
-// Time as a dependency. Everything that waits or measures takes a Clock, so that tests move time by hand.
+// Time as a dependency. Everything that waits or measures takes a Clock, so that tests move time by
+// hand.
 #pragma once
 
 #include <map>
@@ -16,14 +17,16 @@ class Clock {
  public:
   virtual ~Clock() = default;
 
-  // Wall clock, for log lines and for talking to people. Never decides a lease: the database's clock does.
+  // Wall clock, for log lines and for talking to people. Never decides a lease: the database's
+  // clock does.
   virtual absl::Time Now() = 0;
 
-  // Time since boot including suspend (CLOCK_BOOTTIME): the only clock a lease may be bounded by, since it keeps
-  // running while the process or the machine is stopped.
+  // Time since boot including suspend (CLOCK_BOOTTIME): the only clock a lease may be bounded by,
+  // since it keeps running while the process or the machine is stopped.
   virtual absl::Duration BootTime() = 0;
 
-  // Returns true after `duration`, false at once when `stop` is requested. Does not hold any lock of the caller's.
+  // Returns true after `duration`, false at once when `stop` is requested. Does not hold any lock
+  // of the caller's.
   virtual bool SleepFor(absl::Duration duration, std::stop_token stop) = 0;
 };
 

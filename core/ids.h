@@ -12,7 +12,8 @@
 
 namespace capstan {
 
-// A UUID of one kind of thing. Ordered by its bytes, which for version 7 is by creation time (millisecond).
+// A UUID of one kind of thing. Ordered by its bytes, which for version 7 is by creation time
+// (millisecond).
 template <class Tag>
 class Uuid {
  public:
@@ -21,7 +22,8 @@ class Uuid {
   Uuid() = default;  // all zero: "none"
   explicit Uuid(const Bytes& bytes) : bytes_(bytes) {}
 
-  // A new version 7 UUID whose time is `time`. Thread-safe; strictly increasing within one process and millisecond.
+  // A new version 7 UUID whose time is `time`. Thread-safe; strictly increasing within one process
+  // and millisecond.
   static Uuid Make(absl::Time time);
 
   // Parses the canonical 36 character form, any case. nullopt for anything else.
@@ -42,7 +44,9 @@ class Uuid {
   friend H AbslHashValue(H h, const Uuid& id) {
     return H::combine(std::move(h), id.bytes_);
   }
-  friend std::ostream& operator<<(std::ostream& out, const Uuid& id) { return out << id.ToString(); }
+  friend std::ostream& operator<<(std::ostream& out, const Uuid& id) {
+    return out << id.ToString();
+  }
 
  private:
   Bytes bytes_{};

@@ -14,11 +14,11 @@
 #define CAPSTAN_CONCAT_(a, b) CAPSTAN_CONCAT_INNER_(a, b)
 
 // Returns from the enclosing function if `expr` is not OK.
-#define CAPSTAN_RETURN_IF_ERROR(expr)                              \
-  do {                                                             \
+#define CAPSTAN_RETURN_IF_ERROR(expr)                                   \
+  do {                                                                  \
     if (absl::Status capstan_status_ = (expr); !capstan_status_.ok()) { \
-      return capstan_status_;                                      \
-    }                                                              \
+      return capstan_status_;                                           \
+    }                                                                   \
   } while (false)
 
 // CAPSTAN_ASSIGN_OR_RETURN(auto job, BuildJob(spec));
@@ -29,14 +29,14 @@
   if (!tmp.ok()) return std::move(tmp).status();       \
   lhs = *std::move(tmp)
 
-// Ends the process when a broken invariant or bad wiring shows; stays on in release builds. Never for input, network,
-// database or cluster: those are absl::Status.
-#define CAPSTAN_CHECK(condition)                                                                  \
-  do {                                                                                            \
-    if (!(condition)) {                                                                           \
-      std::fprintf(stderr, "%s:%d: CHECK failed: %s\n", __FILE__, __LINE__, #condition);          \
-      std::abort();                                                                               \
-    }                                                                                             \
+// Ends the process when a broken invariant or bad wiring shows; stays on in release builds. Never
+// for input, network, database or cluster: those are absl::Status.
+#define CAPSTAN_CHECK(condition)                                                         \
+  do {                                                                                   \
+    if (!(condition)) {                                                                  \
+      std::fprintf(stderr, "%s:%d: CHECK failed: %s\n", __FILE__, __LINE__, #condition); \
+      std::abort();                                                                      \
+    }                                                                                    \
   } while (false)
 
 namespace capstan {

@@ -21,7 +21,8 @@ using ::testing::SizeIs;
 constexpr int kRaces = 1500;
 
 std::string Mutant(const std::string& name) {
-  std::ifstream file(absl::StrCat(CAPSTAN_SOURCE_DIR, "/tests/storage/races/mutants/", name, ".sql"));
+  std::ifstream file(
+      absl::StrCat(CAPSTAN_SOURCE_DIR, "/tests/storage/races/mutants/", name, ".sql"));
   std::stringstream text;
   text << file.rdbuf();
   return text.str();
