@@ -86,8 +86,7 @@ Detail DetailOf(const grpc::Status& status) {
   for (const auto& any : all.details()) {
     if (any.UnpackTo(&detail)) return detail;
   }
-  ADD_FAILURE() << "no " << Detail::descriptor()->full_name() << " in "
-                << all.ShortDebugString();
+  ADD_FAILURE() << "no " << Detail::descriptor()->full_name() << " in " << all.ShortDebugString();
   return detail;
 }
 
