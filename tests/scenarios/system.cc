@@ -144,7 +144,8 @@ System::~System() {
 
 std::unique_ptr<System> System::Make(SystemOptions options) {
   std::unique_ptr<System> system(new System(std::move(options)));
-  system->dsn_ = TestPostgres::Shared().NewDatabase();
+  TestPostgres* own = system->options_.postgres;
+  system->dsn_ = (own != nullptr ? *own : TestPostgres::Shared()).NewDatabase();
   if (!system->options_.kubeconfig.empty()) {
     fs::copy_file(system->options_.kubeconfig, system->LogFile("kubeconfig"));
     return system;

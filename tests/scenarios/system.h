@@ -71,8 +71,9 @@ struct SystemOptions {
   absl::Duration heartbeat = absl::Milliseconds(500);
   std::string
       worker_program;  // empty: capstan-worker; tests of failpoints use capstan-worker-faults
-  std::string server_program;  // empty: capstan-server; or capstan-server-faults
-  std::string kubeconfig;      // of a real cluster; empty: a simulated one in this process
+  std::string server_program;        // empty: capstan-server; or capstan-server-faults
+  std::string kubeconfig;            // of a real cluster; empty: a simulated one in this process
+  TestPostgres* postgres = nullptr;  // for tests that harm it; null: the one all tests share
 };
 
 class System {
