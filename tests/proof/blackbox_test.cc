@@ -45,8 +45,8 @@ constexpr int kMostCalls = 1000;  // an action that makes more is not what this 
 std::string Subject(const std::string& line, int kubernetes_port) {
   static const std::regex request(R"re("(GET|POST|PATCH|PUT|DELETE) ([^ ?"]*))re");
   static const std::regex job(R"(capstan-[0-9a-f]{32}[-\w]*)");
-  static const std::regex statement(R"re("[BP]\\[^"]*?([a-z]+_[a-z_]+|commit|wake))re");
-  static const std::regex query(R"re("Q[^"]*?([A-Za-z]{4,}))re");
+  static const std::regex statement(R"re("[BP]\\[^"]*?\\0([a-z]+_[a-z_]+|commit|wake))re");
+  static const std::regex query(R"re("Q[^"]*?([A-Z]{4,}))re");
   std::smatch what;
   if (absl::StrContains(line, Cat(":", kubernetes_port))) {
     if (!std::regex_search(line, what, request)) return "kubernetes";

@@ -14,12 +14,14 @@
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "core/ids.h"
 #include "core/status_macros.h"
+#include "google/protobuf/util/message_differencer.h"
 
 namespace capstan::testing {
 namespace {
@@ -106,6 +108,7 @@ int Process::Wait() {
 }
 
 bool Process::WaitStopped() {
+  if (status_.has_value()) return false;
   int status = 0;
   CAPSTAN_CHECK(waitpid(pid_, &status, WUNTRACED) == pid_);
   if (WIFSTOPPED(status)) return true;
@@ -310,6 +313,51 @@ std::vector<v1::ExecutionEvent> ListEvents(Server& server, const std::string& na
     request.set_page_token(response.next_page_token());
   } while (!request.page_token().empty());
   return events;
+}
+
+bool SameEvents(const std::vector<v1::ExecutionEvent>& a,
+                const std::vector<v1::ExecutionEvent>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) {
+    return google::protobuf::util::MessageDifferencer::Equals(x, y);
+  });
+}
+
+std::vector<std::string> ExecuteFromMany(Server& server, const v1::ExecuteActionRequest& request,
+                                         int clients) {
+  std::vector<std::string> names(clients);
+  std::vector<std::thread> threads;
+  for (std::string& name : names) {
+    threads.emplace_back([&] {
+      if (const Streamed run = Execute(server, request); run.snapshot.has_value())
+        name = run.snapshot->name();
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  return names;
+}
+
+absl::StatusOr<v1::Execution> Cancel(Server& server, const std::string& name,
+                                     const std::string& reason) {
+  v1::CancelExecutionRequest request;
+  request.set_name(name);
+  request.set_reason(reason);
+  v1::CancelExecutionResponse response;
+  grpc::ClientContext context;
+  const grpc::Status status = server.executions->CancelExecution(&context, request, &response);
+  if (!status.ok())
+    return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
+  return response.execution();
+}
+
+std::string ReadLog(Server& server, const std::string& name) {
+  v1::ReadLogRequest request;
+  request.set_name(name);
+  grpc::ClientContext context;
+  const auto reader = server.executions->ReadLog(&context, request);
+  std::string log;
+  v1::ReadLogResponse piece;
+  while (reader->Read(&piece)) log += piece.data();
+  return log;
 }
 
 std::string JobOf(const std::string& execution) {
