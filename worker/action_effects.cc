@@ -324,11 +324,16 @@ machine::ArmResult ActionEffects::ArmJob(const Action& action) {
           .message = absl::StrCat("arming the Job: ", armed.status().message())};
 }
 
-absl::StatusOr<std::optional<Input>> ActionEffects::Observe(const Action& action,
-                                                            bool start_overdue) {
+absl::StatusOr<ActionEffects::Look> ActionEffects::Observe(const Action& action,
+                                                           bool start_overdue) {
   const kubernetes::JobRef ref = JobRefOf(action);
-  CAPSTAN_ASSIGN_OR_RETURN(const kubernetes::JobObservation job, launcher_.Observe(ref));
-  if (!job.found) return Input(machine::JobGone{});
+  Look look;
+  CAPSTAN_ASSIGN_OR_RETURN(look.job, launcher_.Observe(ref));
+  const kubernetes::JobObservation& job = look.job;
+  if (!job.found) {
+    look.input = machine::JobGone{};
+    return look;
+  }
   kubernetes::JobOutcome outcome = kubernetes::OutcomeOf(job);
   const bool needs_events = (outcome.finished && !outcome.succeeded) || start_overdue;
   if (needs_events) {  // only for a better message
@@ -336,15 +341,17 @@ absl::StatusOr<std::optional<Input>> ActionEffects::Observe(const Action& action
       outcome = kubernetes::OutcomeOf(job, *events);
     }
   }
-  if (outcome.finished) return Input(EndOf(outcome));
-  if (job.armed && job.suspended) return Input(machine::JobSuspended{});
-  if (start_overdue && outcome.pods_started == 0) {
-    return Input(machine::JobDidNotStart{absl::StrCat(
+  if (outcome.finished) {
+    look.input = EndOf(outcome);
+  } else if (job.armed && job.suspended) {
+    look.input = machine::JobSuspended{};
+  } else if (start_overdue && outcome.pods_started == 0) {
+    look.input = machine::JobDidNotStart{absl::StrCat(
         "the Job's pod did not start within ", absl::FormatDuration(options_.start_deadline),
         outcome.waiting_reason.empty() ? "" : absl::StrCat("; waiting: ", outcome.waiting_reason),
-        outcome.waiting_message.empty() ? "" : absl::StrCat(": ", outcome.waiting_message))});
+        outcome.waiting_message.empty() ? "" : absl::StrCat(": ", outcome.waiting_message))};
   }
-  return std::optional<Input>();
+  return look;
 }
 
 machine::ReadBack ActionEffects::ReadBack(const Action& action) {

@@ -53,10 +53,14 @@ class ActionEffects {
 
   machine::ArmResult ArmJob(const machine::Action& action);
 
-  // What a consistent read says: JobEnded, JobGone, JobSuspended, JobDidNotStart (only when
-  // `start_overdue`), or nullopt while it runs. An error means that the cluster could not be read.
-  absl::StatusOr<std::optional<machine::Input>> Observe(const machine::Action& action,
-                                                        bool start_overdue);
+  // A consistent read of the Job and its pods, and what it means: JobEnded, JobGone, JobSuspended,
+  // JobDidNotStart (only when `start_overdue`), or nothing while it runs. An error means that the
+  // cluster could not be read.
+  struct Look {
+    std::optional<machine::Input> input;
+    kubernetes::JobObservation job;
+  };
+  absl::StatusOr<Look> Observe(const machine::Action& action, bool start_overdue);
 
   machine::ReadBack ReadBack(const machine::Action& action);
 

@@ -272,10 +272,7 @@ void Runner::Do(const RunPtr& run, const Task& task) {
       }
       if (run->action.data.step() != machine::ActionState::STEP_WATCH) return;
       if (seen.has_value() && fence_.MayAct()) {
-        (void)run->log.Copy(client_, *seen, /*ended=*/false,
-                            [&](std::int64_t offset, std::string_view bytes) {
-                              return committer_.AppendLog(run->id, run->lease, offset, bytes);
-                            });  // tried again in a moment, and counted when the last try fails
+        (void)CopyLog(run, *seen, /*ended=*/false);  // again in a moment; the last one counts
       }
       PostAfter(options_.log_interval, run, {Wake::kCopyLog});
       return;
@@ -527,42 +524,39 @@ void Runner::OnObservation(const RunPtr& run, const kubernetes::JobObservation& 
 }
 
 std::optional<Input> Runner::LookAtJob(const RunPtr& run) {
-  if (run->action.data.step() != machine::ActionState::STEP_WATCH || !fence_.MayAct())
+  if (run->action.data.step() != machine::ActionState::STEP_WATCH || !fence_.MayAct()) {
     return std::nullopt;
-  const absl::StatusOr<std::optional<Input>> found =
-      effects_.Observe(run->action, run->start_overdue);
+  }
+  absl::StatusOr<ActionEffects::Look> look = effects_.Observe(run->action, run->start_overdue);
   const absl::Duration waited = clock_.BootTime() - run->watching_since;
   const absl::Duration timeout = absl::Seconds(run->action.request.timeout().seconds());
-  std::optional<Input> input;
-  if (found.ok()) {
-    input = *found;
-  } else if (waited < timeout + options_.start_deadline + options_.give_up) {
+  const bool given_up = waited >= timeout + options_.start_deadline + options_.give_up;
+  if (!look.ok() && !given_up) {
     PostAfter(absl::Seconds(1), run, {Wake::kObserve});
     return std::nullopt;
   }
+  std::optional<Input> input = look.ok() ? look->input : std::nullopt;
   if (!input.has_value()) {
-    if (waited < timeout + options_.start_deadline + options_.give_up) return std::nullopt;
+    if (!given_up) return std::nullopt;
     input = machine::JobLost{
         absl::StrCat("the Job's end was not seen long after its deadline",
-                     found.ok() ? "" : absl::StrCat(": ", found.status().message()))};
+                     look.ok() ? "" : absl::StrCat(": ", look.status().message()))};
   }
   if (std::holds_alternative<machine::JobEnded>(*input)) {
-    std::optional<kubernetes::JobObservation> seen;
-    {
-      absl::MutexLock lock(&mu_);
-      seen = run->seen;
-    }
-    const auto append = [&](std::int64_t offset, std::string_view bytes) {
-      return committer_.AppendLog(run->id, run->lease, offset, bytes);
-    };
-    if (seen.has_value() && !run->log.Copy(client_, *seen, /*ended=*/true, append).ok()) {
-      metrics_.log_copy_failures.Increment();  // never changes the outcome
-    }
+    // The pods of the consistent read: the watch may not have told of them yet.
+    const absl::Status copied = CopyLog(run, look->job, /*ended=*/true);
+    if (!copied.ok()) metrics_.log_copy_failures.Increment();  // never changes the outcome
   }
   run->stages["run"] += waited;
   metrics_.job_completion_duration.Observe(waited);
   run->wait_span.End();
   return input;
+}
+
+absl::Status Runner::CopyLog(const RunPtr& run, const kubernetes::JobObservation& job, bool ended) {
+  return run->log.Copy(client_, job, ended, [&](std::int64_t offset, std::string_view bytes) {
+    return committer_.AppendLog(run->id, run->lease, offset, bytes);
+  });
 }
 
 // One line a run, with the duration of every stage.

@@ -123,6 +123,7 @@ class Runner {
   void BeginWatch(const RunPtr& run);
   void OnObservation(const RunPtr& run, const kubernetes::JobObservation& seen);
   std::optional<machine::Input> LookAtJob(const RunPtr& run);
+  absl::Status CopyLog(const RunPtr& run, const kubernetes::JobObservation& job, bool ended);
   void Finished(const RunPtr& run, const machine::Transition& transition);
   void Drop(const RunPtr& run);
 

@@ -10,11 +10,9 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
-#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "core/status_macros.h"
-#include "google/protobuf/util/message_differencer.h"
 #include "tests/scenarios/system.h"
 
 namespace capstan::testing {
@@ -175,16 +173,8 @@ TEST_F(EndToEndTest, S2_36_ADryRunReturnsThePlanAndLeavesNoObject) {
 TEST_F(EndToEndTest, S2_9_TheSameRequestFromSixtyFourClientsMakesOneJob) {
   const auto worker = system_->StartWorker();
   const v1::ExecuteActionRequest request = Scale(2);
-  std::vector<std::string> names(64);
-  std::vector<std::thread> clients;
 
-  for (std::string& name : names) {
-    clients.emplace_back([&] {
-      if (const Streamed run = Execute(server_, request); run.snapshot.has_value())
-        name = run.snapshot->name();
-    });
-  }
-  for (std::thread& client : clients) client.join();
+  const std::vector<std::string> names = ExecuteFromMany(server_, request, 64);
 
   EXPECT_THAT(std::set<std::string>(names.begin(), names.end()), SizeIs(1));
   EXPECT_EQ(CountAudit("create", "jobs", JobOf(names[0])), 1);
@@ -235,11 +225,7 @@ TEST_F(EndToEndTest, ACancelRemovesTheRunningJobAndItsPod) {
   const std::string name = SubmitEndless();
   WatchUntil(server_, name, ExecutionEvent::kJobArmed);
 
-  v1::CancelExecutionRequest request;
-  request.set_name(name);
-  v1::CancelExecutionResponse response;
-  grpc::ClientContext context;
-  ASSERT_TRUE(server_.executions->CancelExecution(&context, request, &response).ok());
+  ASSERT_TRUE(Cancel(server_, name, "").ok());
   const Streamed run = Watch(server_, name);
 
   EXPECT_EQ(run.End().to(), Execution::STATE_CANCELLED);
@@ -275,13 +261,7 @@ TEST_F(EndToEndTest, TheLogOfTheActionIsStoredAndItsJobIsDeletedAfterTheEnd) {
   const auto worker = system_->StartWorker();
   const Streamed run = Execute(server_, Scale(2));
 
-  v1::ReadLogRequest request;
-  request.set_name(run.snapshot->name());
-  grpc::ClientContext context;
-  const auto reader = server_.executions->ReadLog(&context, request);
-  std::string log;
-  v1::ReadLogResponse piece;
-  while (reader->Read(&piece)) log += piece.data();
+  const std::string log = ReadLog(server_, run.snapshot->name());
 
   EXPECT_THAT(log, HasSubstr("deployment.apps/web scaled"));
   EXPECT_THAT(log, HasSubstr("successfully rolled out"));
@@ -300,11 +280,7 @@ TEST_F(EndToEndTest, AServerKilledInMidStreamIsReplacedByAnotherWithoutAGap) {
 
   std::vector<ExecutionEvent> all = before.events;
   all.insert(all.end(), after.events.begin(), after.events.end());
-  const std::vector<ExecutionEvent> stored = ListEvents(other, name);
-  ASSERT_EQ(all.size(), stored.size());
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    EXPECT_TRUE(google::protobuf::util::MessageDifferencer::Equals(all[i], stored[i]));
-  }
+  EXPECT_TRUE(SameEvents(all, ListEvents(other, name)));
 }
 
 TEST_F(EndToEndTest, TheActionsAccountMayScaleAndNothingElse) {

@@ -6,9 +6,7 @@
 
 #include <filesystem>
 #include <set>
-#include <thread>
 
-#include "google/protobuf/util/message_differencer.h"
 #include "tests/scenarios/system.h"
 #include "tests/support/status_matchers.h"
 
@@ -31,12 +29,6 @@ kubesim::Fault FaultOn(const std::string& verb, const std::string& resource,
   return fault;
 }
 
-bool Same(const std::vector<v1::ExecutionEvent>& a, const std::vector<v1::ExecutionEvent>& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) {
-    return google::protobuf::util::MessageDifferencer::Equals(x, y);
-  });
-}
-
 class ScenarioTest : public ::testing::Test {
  protected:
   std::unique_ptr<System> system_ = System::Make();
@@ -53,7 +45,7 @@ TEST_F(ScenarioTest, S2_55_ScaleDeploymentRunsToItsEndAndStreamsEveryEvent) {
   EXPECT_EQ(run.End().outcome().resources(0).before().fields().at("replicas").number_value(), 1);
   EXPECT_EQ(run.End().outcome().resources(0).after().fields().at("replicas").number_value(), 3);
   EXPECT_EQ(system_->kube().Replicas("default", "web"), 3);
-  EXPECT_TRUE(Same(run.events, ListEvents(server_, run.snapshot->name())));
+  EXPECT_TRUE(SameEvents(run.events, ListEvents(server_, run.snapshot->name())));
 }
 
 TEST_F(ScenarioTest, S2_24_ACallIntoKubeSystemIsDeniedWithItsRuleAndCreatesNoJob) {
@@ -84,16 +76,8 @@ TEST_F(ScenarioTest, S2_36_ADryRunReturnsThePlanAndLeavesNoObject) {
 TEST_F(ScenarioTest, S2_9_TheSameRequestFromManyClientsIsOneExecutionAndOneJob) {
   const auto worker = system_->StartWorker();
   const v1::ExecuteActionRequest request = Scale(3);
-  std::vector<std::string> names(64);
-  std::vector<std::thread> clients;
 
-  for (std::string& name : names) {
-    clients.emplace_back([&] {
-      if (const Streamed run = Execute(server_, request); run.snapshot.has_value())
-        name = run.snapshot->name();
-    });
-  }
-  for (std::thread& client : clients) client.join();
+  const std::vector<std::string> names = ExecuteFromMany(server_, request, 64);
 
   EXPECT_THAT(std::set<std::string>(names.begin(), names.end()), SizeIs(1));
   EXPECT_EQ(system_->kube().CountCalls("create", "jobs"), 1);
@@ -157,12 +141,7 @@ TEST_F(ScenarioTest, ACancelReachesTheRunningJob) {
   const std::string name = *Submit(server_, Scale(3));
   WatchUntil(server_, name, v1::ExecutionEvent::kJobArmed);
 
-  v1::CancelExecutionRequest request;
-  request.set_name(name);
-  request.set_reason("wrong deployment");
-  v1::CancelExecutionResponse response;
-  grpc::ClientContext context;
-  ASSERT_TRUE(server_.executions->CancelExecution(&context, request, &response).ok());
+  ASSERT_TRUE(Cancel(server_, name, "wrong deployment").ok());
   const Streamed run = Watch(server_, name);
 
   EXPECT_EQ(run.End().to(), Execution::STATE_CANCELLED);
@@ -173,11 +152,7 @@ TEST_F(ScenarioTest, ACancelReachesTheRunningJob) {
 
 TEST_F(ScenarioTest, ACancelBeforeAnyWorkerHasItEndsWithoutEffect) {
   const std::string name = *Submit(server_, Scale(3));
-  v1::CancelExecutionRequest request;
-  request.set_name(name);
-  v1::CancelExecutionResponse response;
-  grpc::ClientContext context;
-  ASSERT_TRUE(server_.executions->CancelExecution(&context, request, &response).ok());
+  ASSERT_TRUE(Cancel(server_, name, "").ok());
 
   const auto worker = system_->StartWorker();
   const Streamed run = Watch(server_, name);
@@ -200,7 +175,7 @@ TEST_F(ScenarioTest, AServerKilledInMidStreamIsReplacedByAnotherWithoutAGap) {
 
   std::vector<v1::ExecutionEvent> all = before.events;
   all.insert(all.end(), after.events.begin(), after.events.end());
-  EXPECT_TRUE(Same(all, ListEvents(other, name)));
+  EXPECT_TRUE(SameEvents(all, ListEvents(other, name)));
 }
 
 TEST_F(ScenarioTest, S2_32_APolicyDirectoryThatWasEmptiedDeniesTheNextActionAndTheWorkerLives) {
@@ -280,27 +255,29 @@ TEST_F(ScenarioTest, AFailedProgramEndsJobFailedWithItsExitCodeAndLog) {
 
   EXPECT_EQ(run.End().failure_reason(), Execution::FAILURE_REASON_JOB_FAILED);
   EXPECT_EQ(run.End().outcome().exit_code(), 7);
-  v1::ReadLogRequest request;
-  request.set_name(name);
-  grpc::ClientContext context;
-  const auto reader = server_.executions->ReadLog(&context, request);
-  std::string log;
-  v1::ReadLogResponse piece;
-  while (reader->Read(&piece)) log += piece.data();
-  EXPECT_THAT(log, HasSubstr("no such deployment"));
+  EXPECT_THAT(ReadLog(server_, name), HasSubstr("no such deployment"));
+}
+
+TEST_F(ScenarioTest, TheLogIsStoredAlsoWhenTheWatchHasMissedThePod) {
+  kubesim::Fault missed = FaultOn("watch", "pods", kubesim::FaultKind::kWatchDrop);
+  missed.count = -1;
+  system_->kube().InjectFault(missed);
+  const auto worker = system_->StartWorker();
+
+  const Streamed run = Execute(server_, Scale(3));
+
+  EXPECT_EQ(run.End().to(), Execution::STATE_SUCCEEDED);
+  EXPECT_THAT(ReadLog(server_, run.snapshot->name()), HasSubstr("scaled"));
 }
 
 TEST_F(ScenarioTest, S2_3_AnEndedExecutionStaysAsItIs) {
   const auto worker = system_->StartWorker();
   const Streamed run = Execute(server_, Scale(3));
 
-  v1::CancelExecutionRequest request;
-  request.set_name(run.snapshot->name());
-  v1::CancelExecutionResponse response;
-  grpc::ClientContext context;
-  ASSERT_TRUE(server_.executions->CancelExecution(&context, request, &response).ok());
+  const absl::StatusOr<v1::Execution> cancelled = Cancel(server_, run.snapshot->name(), "");
 
-  EXPECT_EQ(response.execution().state(), Execution::STATE_SUCCEEDED);
+  ASSERT_OK(cancelled);
+  EXPECT_EQ(cancelled->state(), Execution::STATE_SUCCEEDED);
   EXPECT_THAT(ListEvents(server_, run.snapshot->name()), SizeIs(run.events.size()));
 }
 

@@ -130,6 +130,19 @@ Streamed WatchUntil(Server& server, const std::string& name, v1::ExecutionEvent:
 // All stored events, by pages.
 std::vector<v1::ExecutionEvent> ListEvents(Server& server, const std::string& name);
 
+bool SameEvents(const std::vector<v1::ExecutionEvent>& a, const std::vector<v1::ExecutionEvent>& b);
+
+// Runs one request to its end from many clients at once; the names each of them saw.
+std::vector<std::string> ExecuteFromMany(Server& server, const v1::ExecuteActionRequest& request,
+                                         int clients);
+
+// What CancelExecution answers.
+absl::StatusOr<v1::Execution> Cancel(Server& server, const std::string& name,
+                                     const std::string& reason);
+
+// The stored log from its beginning.
+std::string ReadLog(Server& server, const std::string& name);
+
 // "capstan-<hex>": the Job of an execution.
 std::string JobOf(const std::string& execution);
 
