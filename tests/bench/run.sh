@@ -5,18 +5,28 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 bin=build/release/tests-bin
+
+bench() { # bench NAME options...
+  local name=$1 river=
+  shift
+  if [ "$name" = storage ]; then
+    if river=$(tests/bench/river.sh); then
+      set -- --river "$river" "$@"
+    else
+      echo "run.sh: NOT RUN: the comparison with River, which needs Go" >&2
+    fi
+  fi
+  "$bin/${name}_bench" "$@"
+}
+
 case ${1:-all} in
   all)
     for name in storage submit watch; do
       printf '== %s\n' "$name"
-      "$bin/${name}_bench"
+      bench "$name"
     done
     ;;
-  storage | submit | watch)
-    name=$1
-    shift
-    exec "$bin/${name}_bench" "$@"
-    ;;
+  storage | submit | watch) bench "$@" ;;
   *)
     echo "run.sh: unknown benchmark '$1', want storage, submit or watch" >&2
     exit 2

@@ -4,7 +4,8 @@
 // three events in all, every guarantee on. N of them are kept in flight. The ceiling is pgbench
 // inserting one row and three events per task in batches of 1,000 over two connections, without
 // updates, leases or keys. Rounds are interleaved, so that a busy moment of the machine hits both;
-// each ratio is taken within its round.
+// each ratio is taken within its round. With --river the same Postgres also runs the life cycles of
+// River, a queue for Go (river/main.go).
 #include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -66,6 +68,20 @@ double Median(std::vector<double> values) {
   return values.empty() ? 0 : values[values.size() / 2];
 }
 
+// The number behind `name` in what the command prints. Ends the process when there is none.
+double Printed(const std::string& command, const std::string& name) {
+  FILE* const out = popen(command.c_str(), "r");
+  double value = 0;
+  char line[256];
+  while (out != nullptr && std::fgets(line, sizeof line, out) != nullptr) {
+    const char* const at = std::strstr(line, name.c_str());
+    if (at != nullptr) value = std::atof(at + name.size());
+  }
+  if (out != nullptr) pclose(out);
+  CAPSTAN_CHECK(value > 0);
+  return value;
+}
+
 // Tasks a second of the ceiling script.
 double Ceiling(TestPostgres& postgres, const std::string& dsn, int seconds) {
   MustRunSql(dsn, kCeilingSchema);
@@ -74,16 +90,16 @@ double Ceiling(TestPostgres& postgres, const std::string& dsn, int seconds) {
   std::ofstream(script) << kCeilingScript;
   const std::string command = absl::StrCat("pgbench -n -M prepared -c 2 -j 2 -T ", seconds,
                                            " -D b=1000 -f ", script, " '", dsn, "' 2>/dev/null");
-  FILE* const out = popen(command.c_str(), "r");
-  double tps = 0;
-  char line[256];
-  while (out != nullptr && std::fgets(line, sizeof line, out) != nullptr) {
-    (void)std::sscanf(line, "tps = %lf", &tps);
-  }
-  if (out != nullptr) pclose(out);
+  const double tps = Printed(command, "tps = ");
   std::filesystem::remove(script);
-  CAPSTAN_CHECK(tps > 0);
   return tps * 1000;
+}
+
+// Life cycles a second of River: enqueue, then drain, together about `seconds`.
+double River(const std::string& program, const std::string& dsn, int seconds) {
+  return Printed(
+      absl::StrCat("'", program, "' -enqueue ", seconds * 1000 / 4, "ms -dsn '", dsn, "'"),
+      "life_cycle_rate=");
 }
 
 struct Figures {
@@ -250,11 +266,13 @@ int main(int argc, char** argv) {
   CLI::App app("Durable life cycles a second through the store, against a pgbench ceiling");
   int rounds = 5, seconds = 5, partitions = 4;
   bool verbose = false;
+  std::string river;
   std::vector<int> depths = {1, 16, 256, 4096};
   app.add_option("--rounds", rounds, "Interleaved rounds")->check(CLI::PositiveNumber);
   app.add_option("--seconds", seconds, "Of each run")->check(CLI::PositiveNumber);
   app.add_option("--in-flight", depths, "Executions in flight")->delimiter(',');
   app.add_option("--partitions", partitions, "Weekly partitions ahead; 58 shows what a year costs");
+  app.add_option("--river", river, "Program of river/ to compare the deepest run with");
   app.add_flag("--verbose", verbose, "Time of each statement");
   CLI11_PARSE(app, argc, argv);
 
@@ -267,7 +285,8 @@ int main(int argc, char** argv) {
 
   std::map<int, std::vector<Figures>> all;
   std::map<int, std::vector<double>> ratios;
-  std::vector<double> ceilings;
+  std::vector<double> ceilings, river_rates, river_ratios;
+  const int deepest = *std::max_element(depths.begin(), depths.end());
   for (int round = 1; round <= rounds; ++round) {
     const double ceiling = Ceiling(*postgres, ceiling_dsn, seconds);
     ceilings.push_back(ceiling);
@@ -285,6 +304,12 @@ int main(int argc, char** argv) {
       if (verbose) loop.PrintStatements();
       std::fflush(stdout);
     }
+    if (river.empty()) continue;
+    river_rates.push_back(River(river, postgres->NewEmptyDatabase(), seconds));
+    river_ratios.push_back(all[deepest].back().rate / river_rates.back());
+    std::printf("  round=%d river_rate=%.0f river_ratio=%.1f\n", round, river_rates.back(),
+                river_ratios.back());
+    std::fflush(stdout);
   }
   std::printf("ceiling=%.0f tasks/s (median of %d)\n", Median(ceilings), rounds);
   for (const int depth : depths) {
@@ -302,6 +327,10 @@ int main(int argc, char** argv) {
         median([](const Figures& f) { return Ms(f.p99); }),
         median([](const Figures& f) { return Ms(f.ack_p50); }),
         median([](const Figures& f) { return Ms(f.ack_p99); }));
+  }
+  if (!river.empty()) {
+    std::printf("river_rate=%.0f river_ratio=%.1f (at %d in flight, median of %d)\n",
+                Median(river_rates), Median(river_ratios), deepest, rounds);
   }
   return 0;
 }
