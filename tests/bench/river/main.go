@@ -79,23 +79,19 @@ func newClient(pool *pgxpool.Pool, w *worker) (*river.Client[pgx.Tx], error) {
 	})
 }
 
-// Jobs inserted, for at least the given time, and the time it took.
-func enqueue(ctx context.Context, client *river.Client[pgx.Tx],
-	atLeast time.Duration) (int64, time.Duration, error) {
+// Time to insert that many batches.
+func enqueue(ctx context.Context, client *river.Client[pgx.Tx], batches int64) (time.Duration, error) {
 	batch := make([]river.InsertManyParams, batchSize)
 	for i := range batch {
 		batch[i].Args = args{Payload: strings.Repeat("x", payloadBytes)}
 	}
 	start := time.Now()
-	jobs := int64(0)
-	for time.Since(start) < atLeast {
-		inserted, err := client.InsertManyFast(ctx, batch)
-		if err != nil {
-			return 0, 0, err
+	for range batches {
+		if _, err := client.InsertManyFast(ctx, batch); err != nil {
+			return 0, err
 		}
-		jobs += int64(inserted)
 	}
-	return jobs, time.Since(start), nil
+	return time.Since(start), nil
 }
 
 // Time until every job is completed in the database, not only worked.
@@ -120,7 +116,7 @@ func drain(ctx context.Context, pool *pgxpool.Pool, client *river.Client[pgx.Tx]
 
 func run() error {
 	dsn := flag.String("dsn", "", "an empty database")
-	enqueueTime := flag.Duration("enqueue", time.Second, "how long to enqueue; draining takes about three times that")
+	batches := flag.Int64("batches", 20, "how many to enqueue, of 5000 jobs each")
 	limit := flag.Duration("limit", 2*time.Minute, "give up after this")
 	flag.Parse()
 	ctx, cancel := context.WithTimeout(context.Background(), *limit)
@@ -143,10 +139,11 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	jobs, enqueueTook, err := enqueue(ctx, client, *enqueueTime)
+	enqueueTook, err := enqueue(ctx, client, *batches)
 	if err != nil {
 		return err
 	}
+	jobs := *batches * batchSize
 	drainTook, err := drain(ctx, pool, client, w, jobs)
 	if err != nil {
 		return err
