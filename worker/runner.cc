@@ -205,6 +205,12 @@ void Runner::Drop(const RunPtr& run) {
   if (subscription != 0) watch_.Unsubscribe(subscription);
 }
 
+bool Runner::MayAct(const RunPtr& run) const {
+  if (!fence_.MayAct()) return false;
+  absl::MutexLock lock(&mu_);
+  return !run->dropped;
+}
+
 // ---- one thread at a time for each execution
 
 void Runner::Post(const RunPtr& run, Task task) {
@@ -271,7 +277,7 @@ void Runner::Do(const RunPtr& run, const Task& task) {
         seen = run->seen;
       }
       if (run->action.data.step() != machine::ActionState::STEP_WATCH) return;
-      if (seen.has_value() && fence_.MayAct()) {
+      if (seen.has_value() && MayAct(run)) {
         (void)CopyLog(run, *seen, /*ended=*/false);  // again in a moment; the last one counts
       }
       PostAfter(options_.log_interval, run, {Wake::kCopyLog});
@@ -319,7 +325,7 @@ void Runner::Feed(const RunPtr& run, Input input) {
 
 Runner::Stored Runner::Store(const RunPtr& run, Transition& transition, Input& input,
                              std::optional<Validation>& validation) {
-  if (!fence_.MayAct()) {
+  if (!MayAct(run)) {
     Drop(run);
     return Stored::kDropped;
   }
@@ -441,7 +447,7 @@ absl::StatusOr<machine::Signalled> Runner::ReadSignals(const Run& run) {
 
 std::optional<Input> Runner::Perform(const RunPtr& run, Effect effect,
                                      std::optional<Validation>& validation) {
-  if (!fence_.MayAct()) {
+  if (!MayAct(run)) {
     Drop(run);
     return std::nullopt;
   }
@@ -481,8 +487,7 @@ std::optional<Input> Runner::Perform(const RunPtr& run, Effect effect,
       }
       return input;
     }
-    case Effect::kCleanUp:
-      effects_.CleanUp(run->action);
+    case Effect::kCleanUp:  // after the end: Finished does it
       return std::nullopt;
   }
   return std::nullopt;
@@ -524,7 +529,7 @@ void Runner::OnObservation(const RunPtr& run, const kubernetes::JobObservation& 
 }
 
 std::optional<Input> Runner::LookAtJob(const RunPtr& run) {
-  if (run->action.data.step() != machine::ActionState::STEP_WATCH || !fence_.MayAct()) {
+  if (run->action.data.step() != machine::ActionState::STEP_WATCH || !MayAct(run)) {
     return std::nullopt;
   }
   absl::StatusOr<ActionEffects::Look> look = effects_.Observe(run->action, run->start_overdue);
@@ -579,10 +584,8 @@ void Runner::Finished(const RunPtr& run, const Transition& transition) {
        {"outcome", outcome},
        {"total", absl::FormatDuration(absl::Trunc(total, absl::Milliseconds(1)))},
        {"stages", stages}});
-  if (transition.effect == Effect::kCleanUp) {
-    std::optional<Validation> none;
-    (void)Perform(run, Effect::kCleanUp, none);
-  }
+  // The lease may be gone with the end; the Job is deleted by uid, and nobody else has to.
+  if (transition.effect == Effect::kCleanUp && fence_.MayAct()) effects_.CleanUp(run->action);
   Drop(run);
 }
 

@@ -108,8 +108,8 @@ class Runner {
   void Advance(const RunPtr& run);
   void Do(const RunPtr& run, const Task& task);
   void Feed(const RunPtr& run, machine::Input input);
-  // Stores the transition; true when `input` was replaced and Next() has to be asked again, false
-  // when it is stored. nullopt: the execution is no longer ours.
+  // Stores the transition. kAskAgain: `input` was replaced by what has to be decided first.
+  // kDropped: the execution is no longer ours.
   enum class Stored { kYes, kAskAgain, kDropped };
   Stored Store(const RunPtr& run, machine::Transition& transition, machine::Input& input,
                std::optional<Validation>& validation);
@@ -126,6 +126,7 @@ class Runner {
   absl::Status CopyLog(const RunPtr& run, const kubernetes::JobObservation& job, bool ended);
   void Finished(const RunPtr& run, const machine::Transition& transition);
   void Drop(const RunPtr& run);
+  bool MayAct(const RunPtr& run) const;  // by the lease, and not dropped
 
   storage::Committer& committer_;
   storage::LeaseStore& leases_;
