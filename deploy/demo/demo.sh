@@ -76,6 +76,8 @@ case $cluster in
     ;;
   real)
     say "a real Kubernetes (the first build takes many minutes)"
+    export CAPSTAN_CLUSTER_NAME=demo-$$
+    tests/e2e/cluster/cluster.sh deps
     tests/e2e/cluster/cluster.sh build
     cluster_up=1
     tests/e2e/cluster/cluster.sh up
