@@ -67,6 +67,25 @@ TEST_F(LifeCycle, AStepOnAnOldNumberIsFenced) {
               IsOkAndHolds(CommitResult::kFenced));
 }
 
+// The old lease lives on with the other execution it lists, and its holder knows the number.
+TEST_F(LifeCycle, AStepUnderALeaseThatTheExecutionHasLeftIsFenced) {
+  const WorkerId worker = NewWorker();
+  std::vector<HeldExecution> two = HoldTogether(worker, 2);
+  ASSERT_THAT(two, SizeIs(2));
+  ASSERT_EQ(two[0].lease, two[1].lease);
+  ASSERT_THAT(Commit(MakePark(two[0], absl::ZeroDuration())),
+              IsOkAndHolds(CommitResult::kCommitted));
+  ASSERT_OK(leases().WakeDue(100));
+  ASSERT_NE(Sql("SELECT lease_id FROM execution WHERE id = '" + two[0].id.ToString() + "'"),
+            std::to_string(two[0].lease.id));
+
+  two[0].last_seq += 1;
+  EXPECT_THAT(Commit(MakeStep(two[0], v1::Execution::STATE_VALIDATING)),
+              IsOkAndHolds(CommitResult::kFenced));
+  EXPECT_THAT(Commit(MakeStep(two[1], v1::Execution::STATE_VALIDATING)),
+              IsOkAndHolds(CommitResult::kCommitted));
+}
+
 TEST_F(LifeCycle, AParkedExecutionIsWokenWhenItIsDue) {
   const WorkerId worker = NewWorker();
   const HeldExecution held = SubmitAndClaim(worker);
