@@ -157,7 +157,7 @@ TEST_F(WatchTest, AnEndedStreamLeavesNothingBehind) {
     const auto stream = Watch(server(), name);
     v1::WatchExecutionResponse response;
     ASSERT_TRUE(stream->Next(response));
-    EXPECT_EQ(server().streams().size(), 1u);
+    EXPECT_GE(server().streams().size(), 1u);  // that of Accept may not be quite gone yet
     stream->context().TryCancel();
     stream->Rest();
     EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::CANCELLED);
