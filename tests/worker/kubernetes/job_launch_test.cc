@@ -361,6 +361,8 @@ TEST_F(JobLaunchTest, ADeleteAtAnOlderVersionIsRefused) {
 
 TEST_F(JobLaunchTest, ADeleteAtTheUnarmedVersionMeansThatNothingRan) {
   const CreatedJob created = CreateJob().value();
+  // The controller writes the Job once more when it has seen it.
+  ASSERT_TRUE(sim_->WaitFor([&] { return sim_->JobHas(kNamespace, kName, "Suspended"); }));
   const JobObservation unarmed = Observed(created.ref);
 
   EXPECT_THAT(launcher_->DeleteJob(created.ref, unarmed.resource_version, Propagation::kForeground),
@@ -379,6 +381,8 @@ TEST_F(JobLaunchTest, ADeleteWhoseReplyIsCutIsRepeated) {
 
 TEST_F(JobLaunchTest, AGuardedDeleteWhoseReplyIsCutIsUnknown) {
   const CreatedJob created = CreateJob().value();
+  // The controller writes the Job once more when it has seen it.
+  ASSERT_TRUE(sim_->WaitFor([&] { return sim_->JobHas(kNamespace, kName, "Suspended"); }));
   Inject("delete", FaultKind::kApplyThenCut);
 
   EXPECT_THAT(launcher_->DeleteJob(created.ref, Observed(created.ref).resource_version,
