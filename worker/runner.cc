@@ -261,7 +261,7 @@ void Runner::Do(const RunPtr& run, const Task& task) {
     case Wake::kEffect: {
       std::optional<Validation> validation;
       if (std::optional<Input> input = Perform(run, task.effect, validation))
-        Feed(run, *std::move(input));
+        Feed(run, *std::move(input), std::move(validation));
       return;
     }
     case Wake::kStartDeadline:
@@ -288,10 +288,7 @@ void Runner::Do(const RunPtr& run, const Task& task) {
 
 // ---- machine, commit, effect, and again
 
-void Runner::Feed(const RunPtr& run, Input input) {
-  std::optional<Validation> validation;
-  if (auto* validated = std::get_if<machine::Validated>(&input))
-    validation = Validation{*validated, "", ""};
+void Runner::Feed(const RunPtr& run, Input input, std::optional<Validation> validation) {
   while (true) {
     Transition transition = machine::Next(run->action, input, leases_.DatabaseNow());
     if (!transition.ignored) {

@@ -107,7 +107,9 @@ class Runner {
   void PostAfter(absl::Duration delay, const RunPtr& run, Task task);
   void Advance(const RunPtr& run);
   void Do(const RunPtr& run, const Task& task);
-  void Feed(const RunPtr& run, machine::Input input);
+  // `validation`: what a Validated input came with.
+  void Feed(const RunPtr& run, machine::Input input,
+            std::optional<Validation> validation = std::nullopt);
   // Stores the transition. kAskAgain: `input` was replaced by what has to be decided first.
   // kDropped: the execution is no longer ours.
   enum class Stored { kYes, kAskAgain, kDropped };
