@@ -106,6 +106,24 @@ std::variant<Json, ApiReply> Patched(const ApiCall& call, const ApiRequest& requ
 
 }  // namespace
 
+AuditEntry EntryOf(const ApiCall& call, const ApiRequest& request, const ApiReply& reply,
+                   absl::Time now) {
+  AuditEntry entry;
+  entry.time = now;
+  entry.verb = call.verb;
+  entry.resource = std::string(call.resource->plural);
+  entry.subresource = call.subresource;
+  entry.namespace_name = call.key.namespace_name;
+  entry.name = call.key.name;
+  entry.uid = reply.uid;
+  entry.user_agent = request.user_agent;
+  entry.code = reply.code;
+  entry.applied = reply.applied;
+  entry.dry_run = call.dry_run;
+  entry.actor_job = request.actor_job;
+  return entry;
+}
+
 std::string ApiRequest::Param(const std::string& name) const {
   auto value = query.find(name);
   return value == query.end() ? "" : value->second;

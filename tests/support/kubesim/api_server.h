@@ -49,6 +49,10 @@ struct ApiCall {
   bool IsWatch() const { return verb == "watch"; }
 };
 
+// What the audit log says of a finished call on a resource.
+AuditEntry EntryOf(const ApiCall& call, const ApiRequest& request, const ApiReply& reply,
+                   absl::Time now);
+
 class ApiServer {
  public:
   // All borrowed.

@@ -141,19 +141,8 @@ int HttpFrontend::OpenWatches(const std::string& resource) const {
 void HttpFrontend::Audit(const ApiCall& call, const ApiRequest& request, const ApiReply& reply,
                          bool reply_cut) {
   if (call.resource == nullptr) return;
-  AuditEntry entry;
-  entry.time = clock_.Now();
-  entry.verb = call.verb;
-  entry.resource = std::string(call.resource->plural);
-  entry.subresource = call.subresource;
-  entry.namespace_name = call.key.namespace_name;
-  entry.name = call.key.name;
-  entry.uid = reply.uid;
-  entry.user_agent = request.user_agent;
-  entry.code = reply.code;
-  entry.applied = reply.applied;
+  AuditEntry entry = EntryOf(call, request, reply, clock_.Now());
   entry.reply_cut = reply_cut;
-  entry.dry_run = call.dry_run;
   audit_.Add(std::move(entry));
   signal_.Notify();
 }

@@ -89,19 +89,7 @@ class KubeSim::Impl {
     const ApiCall& call = std::get<ApiCall>(parsed);
     ApiReply reply = api.Handle(call, request);
     if (method != "GET" && call.resource != nullptr) {
-      AuditEntry entry;
-      entry.time = clock.Now();
-      entry.verb = call.verb;
-      entry.resource = std::string(call.resource->plural);
-      entry.subresource = call.subresource;
-      entry.namespace_name = call.key.namespace_name;
-      entry.name = call.key.name;
-      entry.uid = reply.uid;
-      entry.user_agent = request.user_agent;
-      entry.code = reply.code;
-      entry.applied = reply.applied;
-      entry.actor_job = run.job();
-      audit.Add(std::move(entry));
+      audit.Add(EntryOf(call, request, reply, clock.Now()));
       activity.Notify();
     }
     return {reply.code, reply.body};
