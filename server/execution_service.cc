@@ -29,7 +29,7 @@ void CountSubmit(const telemetry::ServerMetrics& metrics,
   } else if (absl::IsInvalidArgument(result.status()) || absl::IsAlreadyExists(result.status())) {
     metrics.submits_refused.Increment();
   } else {
-    metrics.submits.With({"failed"}).Increment();
+    metrics.submits_failed.Increment();
   }
 }
 

@@ -14,6 +14,7 @@ ServerMetrics::ServerMetrics(MetricsRegistry& registry, absl::Span<const std::st
       submits_existing(submits.With({"existing"})),
       submits_refused(submits.With({"refused"})),
       submits_overloaded(submits.With({"overloaded"})),
+      submits_failed(submits.With({"failed"})),
       watch_streams(registry.AddGauge("capstan_server_watch_streams", "Open streams of updates.")),
       watch_updates(registry.AddCounter("capstan_server_watch_updates_total",
                                         "Messages sent on streams of updates.")),

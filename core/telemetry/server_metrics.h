@@ -23,6 +23,7 @@ struct ServerMetrics {
   Counter submits_existing;    // the request_id was known: the same execution was returned
   Counter submits_refused;     // invalid, or the request_id was used for another request
   Counter submits_overloaded;  // the queue was full
+  Counter submits_failed;      // the database did not answer, or could not
 
   Gauge watch_streams;      // open streams of updates
   Counter watch_updates;    // messages sent on them

@@ -18,6 +18,17 @@ std::vector<std::string> Outcomes() {
   return outcomes;
 }
 
+// A verb of the Kubernetes API with its HTTP status for "done", and the statuses it may answer with
+// instead. What else a server or proxy may say begins with its first answer.
+struct Verb {
+  std::string_view name;
+  std::string_view done;
+};
+constexpr Verb kVerbs[] = {{"get", "200"},   {"list", "200"},   {"watch", "200"}, {"create", "201"},
+                           {"patch", "200"}, {"delete", "200"}, {"log", "200"}};
+constexpr std::string_view kRefusals[] = {"400", "401", "403", "404", "409", "410",
+                                          "422", "429", "500", "503", "none"};
+
 }  // namespace
 
 std::string OutcomeOf(v1::Execution::FailureReason reason) {
@@ -80,6 +91,10 @@ WorkerMetrics::WorkerMetrics(MetricsRegistry& registry, absl::Span<const std::st
   for (const std::string& action : actions) {
     execution_duration.With({action});
     for (const std::string& outcome : outcomes) executions.With({action, outcome});
+  }
+  for (const Verb& verb : kVerbs) {
+    kubernetes_requests.With({verb.name, verb.done});
+    for (std::string_view code : kRefusals) kubernetes_requests.With({verb.name, code});
   }
 }
 

@@ -42,7 +42,7 @@ struct WorkerMetrics {
   InfoMetric policy_info;          // label digest: the bundles in use
 
   // Labels verb (get, list, watch, create, patch, delete, log) and code (the HTTP status, or "none"
-  // without an answer).
+  // without an answer). The verbs with the statuses that Kubernetes answers are made at 0.
   CounterFamily kubernetes_requests;
 
   Histogram job_create_duration;      // creating the suspended Job
