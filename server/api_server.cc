@@ -99,6 +99,9 @@ absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(const Parts& parts,
     return absl::UnavailableError(Cat("cannot listen on ", options.address));
   }
   if (is_unix) api->port_ = 0;
+  // A stream that only waits would not notice that nothing can come.
+  health.WhenAwayFor(parts.options.store_patience,
+                     [&streams = parts.streams] { streams.EndThoseThatNeedTheStore(); });
   return api;
 }
 

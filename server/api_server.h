@@ -34,7 +34,8 @@ struct ListenOptions {
 class ApiServer {
  public:
   // Serves. INVALID_ARGUMENT: plain text on an address that is not loopback, or not an address.
-  // UNAVAILABLE: it cannot be listened on, or the certificate is no good; end the program.
+  // UNAVAILABLE: it cannot be listened on, or the certificate is no good; end the program. The
+  // parts' streams must outlive `health`.
   static absl::StatusOr<std::unique_ptr<ApiServer>> Start(const Parts& parts, HealthMonitor& health,
                                                           const ListenOptions& options);
   // Cuts off what is still going on.

@@ -19,6 +19,8 @@ void Attach(absl::Status& status, const Detail& detail) {
   status.SetPayload(TypeUrl<Detail>(), absl::Cord(detail.SerializeAsString()));
 }
 
+constexpr std::string_view kDatabaseUnavailable = "DATABASE_UNAVAILABLE";
+
 struct Default {
   absl::StatusCode code;
   std::string_view reason;
@@ -26,7 +28,7 @@ struct Default {
 
 // Reasons of errors that come from below without one.
 constexpr Default kDefaults[] = {
-    {absl::StatusCode::kUnavailable, "DATABASE_UNAVAILABLE"},
+    {absl::StatusCode::kUnavailable, kDatabaseUnavailable},
     {absl::StatusCode::kResourceExhausted, "OVERLOADED"},
     {absl::StatusCode::kNotFound, "NOT_FOUND"},
     {absl::StatusCode::kOutOfRange, "POSITION_OUT_OF_RANGE"},
@@ -112,6 +114,12 @@ absl::Status ExecutionNotFound(std::string_view name) {
 absl::Status Draining() {
   return Error(absl::StatusCode::kUnavailable, "DRAINING",
                "this server is shutting down: send the same call again");
+}
+
+absl::Status StoreAway() {
+  return Error(
+      absl::StatusCode::kUnavailable, kDatabaseUnavailable,
+      "the database is away: send the same call again, a stream with its last seq or cursor");
 }
 
 google::rpc::Status ToRpcStatus(const absl::Status& status) {

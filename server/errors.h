@@ -57,6 +57,8 @@ absl::Status InvalidField(std::string_view field, std::string_view description,
 absl::Status ExecutionNotFound(std::string_view name);
 // The server goes away; the same call succeeds on another one.
 absl::Status Draining();
+// The database has been away for too long; another server may reach it, or this one later.
+absl::Status StoreAway();
 
 // With all details; what has no ErrorInfo yet gets one by its code.
 google::rpc::Status ToRpcStatus(const absl::Status& status);

@@ -44,6 +44,12 @@ void HealthMonitor::RemoveListener(int key) {
   listeners_.erase(key);
 }
 
+void HealthMonitor::WhenAwayFor(absl::Duration patience, std::function<void()> act) {
+  absl::MutexLock lock(&mu_);
+  patience_ = patience;
+  when_away_ = std::move(act);
+}
+
 void HealthMonitor::Stop() {
   thread_.request_stop();
   if (thread_.joinable()) thread_.join();
@@ -52,7 +58,9 @@ void HealthMonitor::Stop() {
 void HealthMonitor::Run(std::stop_token stop) {
   pthread_setname_np(pthread_self(), "health");
   do {
-    Set(check_());
+    const absl::Status checked = check_();
+    Set(checked);
+    LookWhetherAway(checked);
   } while (clock_.SleepFor(interval_, stop));
 }
 
@@ -72,6 +80,20 @@ void HealthMonitor::Set(const absl::Status& status) {
     Log(Level::kWarning, "not ready for calls", {{"reason", status.message()}});
   }
   for (const auto& listener : listeners) (*listener)(status.ok());
+}
+
+void HealthMonitor::LookWhetherAway(const absl::Status& checked) {
+  std::function<void()> act;
+  {
+    absl::MutexLock lock(&mu_);
+    if (checked.ok()) away_since_.reset();
+    if (checked.ok() || absl::IsResourceExhausted(checked)) return;
+    const absl::Duration now = clock_.BootTime();
+    if (!away_since_) away_since_ = now;
+    if (now - *away_since_ < patience_) return;
+    act = when_away_;
+  }
+  if (act) act();
 }
 
 }  // namespace capstan::server

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -35,11 +36,17 @@ class HealthMonitor {
   std::pair<int, bool> AddListener(Listener listener);
   void RemoveListener(int key);
 
+  // Once the check has been failing for `patience`, calls `act` with each check that fails, on the
+  // monitor's thread. RESOURCE_EXHAUSTED (busy) does not count as failing. Must not block; what it
+  // uses must outlive this.
+  void WhenAwayFor(absl::Duration patience, std::function<void()> act);
+
   void Stop();  // idempotent; joins
 
  private:
   void Run(std::stop_token stop);
   void Set(const absl::Status& status);
+  void LookWhetherAway(const absl::Status& checked);
 
   Clock& clock_;
   const absl::Duration interval_;
@@ -50,6 +57,9 @@ class HealthMonitor {
   int next_key_ ABSL_GUARDED_BY(mu_) = 1;
   // shared_ptr: a listener may be removed while it is being called.
   absl::flat_hash_map<int, std::shared_ptr<Listener>> listeners_ ABSL_GUARDED_BY(mu_);
+  std::optional<absl::Duration> away_since_ ABSL_GUARDED_BY(mu_);
+  absl::Duration patience_ ABSL_GUARDED_BY(mu_) = absl::InfiniteDuration();
+  std::function<void()> when_away_ ABSL_GUARDED_BY(mu_);
   std::jthread thread_;
 };
 

@@ -53,6 +53,8 @@ class HealthStream final : public Stream<HealthCheckResponse> {
     Pump();
   }
 
+  bool needs_store() const override { return false; }  // it says that the store is away
+
   // What is still to be said (that it drains, above all) is said first.
   void End(const absl::Status& status) override {
     {

@@ -42,4 +42,16 @@ void OpenStreams::Drain() {
   for (const auto& stream : open) stream->End(Draining());
 }
 
+void OpenStreams::EndThoseThatNeedTheStore() {
+  std::vector<std::shared_ptr<EndableStream>> open;
+  {
+    absl::MutexLock lock(&mu_);
+    for (const auto& [key, weak] : streams_) {
+      auto stream = weak.lock();
+      if (stream != nullptr && stream->needs_store()) open.push_back(std::move(stream));
+    }
+  }
+  for (const auto& stream : open) stream->End(StoreAway());
+}
+
 }  // namespace capstan::server

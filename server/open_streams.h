@@ -16,6 +16,8 @@ class EndableStream {
   virtual ~EndableStream() = default;
   // Ends the stream with this error after the message that is being written.
   virtual void End(const absl::Status& status) = 0;
+  // Whether it has nothing true to say while the store is away.
+  virtual bool needs_store() const { return true; }
 };
 
 // Thread-safe.
@@ -31,6 +33,9 @@ class OpenStreams {
 
   // Ends every stream with Draining(), and refuses new ones from now on.
   void Drain();
+
+  // Ends every stream that needs the store with StoreAway().
+  void EndThoseThatNeedTheStore();
 
  private:
   mutable absl::Mutex mu_;

@@ -26,7 +26,8 @@ struct ServiceOptions {
   absl::Duration heartbeat_interval = absl::Seconds(10);
   // Events that wait in memory for one slow stream.
   int buffer_events = 256;
-  // How long a stream that needs the store goes on without it.
+  // How long a stream goes on without the store; then it ends UNAVAILABLE, so that its caller looks
+  // for a server that reaches it.
   absl::Duration store_patience = absl::Seconds(10);
   // Pause before a failed read is tried again.
   absl::Duration read_retry = absl::Milliseconds(250);

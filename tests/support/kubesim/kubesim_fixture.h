@@ -17,6 +17,7 @@
 #include "absl/synchronization/mutex.h"
 #include "tests/support/kubesim/kubesim.h"
 #include "tests/support/kubesim/text.h"
+#include "tests/support/manual_clock.h"
 #include "tests/support/status_matchers.h"
 
 namespace capstan::kubesim {
@@ -87,34 +88,6 @@ inline Json JobJson(const std::string& name, const std::vector<std::string>& com
 inline const std::vector<std::string> kScaleTo3 = {"kubectl",      "scale", "--namespace=default",
                                                    "--replicas=3", "--",    "deployment/web"};
 
-// Time moved by hand.
-class ManualClock final : public Clock {
- public:
-  absl::Time Now() override { return absl::FromUnixSeconds(1'700'000'000) + BootTime(); }
-  absl::Duration BootTime() override {
-    absl::MutexLock lock(&mu_);
-    return now_;
-  }
-  bool SleepFor(absl::Duration duration, std::stop_token stop) override {
-    std::stop_callback wake(stop, [this] { absl::MutexLock lock(&mu_); });
-    absl::MutexLock lock(&mu_);
-    absl::Duration due = now_ + duration;
-    auto ready = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-      return stop.stop_requested() || now_ >= due;
-    };
-    mu_.Await(absl::Condition(&ready));
-    return now_ >= due;
-  }
-  void Advance(absl::Duration duration) {
-    absl::MutexLock lock(&mu_);
-    now_ += duration;
-  }
-
- private:
-  absl::Mutex mu_;
-  absl::Duration now_ ABSL_GUARDED_BY(mu_) = absl::Seconds(1);
-};
-
 class KubeSimTest : public ::testing::Test {
  protected:
   void SetUp() override { StartSim(KubeSimOptions()); }
@@ -171,7 +144,7 @@ class KubeSimTest : public ::testing::Test {
   }
   std::string Revision() { return Get(kJobs).json()["metadata"]["resourceVersion"]; }
 
-  ManualClock clock_;
+  testing::ManualClock clock_;
   std::unique_ptr<KubeSim> sim_;
 };
 
