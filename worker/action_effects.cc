@@ -116,10 +116,6 @@ void DenyUnapprovable(policy::Decision& decision) {
                                  "the rules ask for an approval, and approvals are not supported"});
 }
 
-telemetry::TraceContext ParentOf(const Action& action) {
-  return telemetry::ParseTraceparent(action.request.traceparent(), action.request.tracestate());
-}
-
 // Safe to send again: fixed name, one-shot patch, uid precondition.
 kubernetes::CallOptions Repeatable() {
   kubernetes::CallOptions options;
@@ -160,7 +156,8 @@ absl::StatusOr<ActionEffects::Facts> ActionEffects::ReadFacts(
   return facts;
 }
 
-Validation ActionEffects::Validate(const ExecutionId& id, const Action& action, absl::Time now) {
+Validation ActionEffects::Validate(const ExecutionId& id, const Action& action, absl::Time now,
+                                   const telemetry::TraceContext& trace) {
   Validation out;
   Validated& result = out.input;
   const catalog::ActionDefinition* definition = catalog_.Find(action.request.action());
@@ -179,8 +176,7 @@ Validation ActionEffects::Validate(const ExecutionId& id, const Action& action, 
   }
   result.target = catalog::TargetOf(*definition, *parameters);
 
-  telemetry::Span facts_span =
-      tracer_.StartSpan(telemetry::kSpanFacts, {.parent = ParentOf(action)});
+  telemetry::Span facts_span = tracer_.StartSpan(telemetry::kSpanFacts, {.parent = trace});
   const absl::StatusOr<Facts> facts = ReadFacts(*definition, result.target);
   facts_span.SetError(facts.status());
   facts_span.End();
@@ -202,8 +198,7 @@ Validation ActionEffects::Validate(const ExecutionId& id, const Action& action, 
                            facts->target.value("labels", std::map<std::string, std::string>{})};
   input.metadata = {ExecutionName(id), options_.actions_namespace};
   input.facts = ToJson(facts->as_struct);
-  telemetry::Span policy_span =
-      tracer_.StartSpan(telemetry::kSpanPolicy, {.parent = ParentOf(action)});
+  telemetry::Span policy_span = tracer_.StartSpan(telemetry::kSpanPolicy, {.parent = trace});
   policy::Decision decision = policy_.Evaluate(input);
   DenyUnapprovable(decision);
   policy_span.SetAttribute(telemetry::kAttributeDecision, decision.allow ? "allow" : "deny");
@@ -259,13 +254,14 @@ Validation ActionEffects::Validate(const ExecutionId& id, const Action& action, 
 }
 
 Input ActionEffects::CreateJob(const ExecutionId& id, const Action& action,
-                               const std::string& rendered_job) {
+                               const std::string& rendered_job,
+                               const telemetry::TraceContext& trace) {
   using Kind = machine::JobCreateFailed::Kind;
   if (absl::Status failed = HitFailpoint("job.create.before"); !failed.ok()) {
     return machine::JobCreateFailed{.kind = Kind::kTransient,
                                     .message = std::string(failed.message())};
   }
-  telemetry::Span span = tracer_.StartSpan(telemetry::kSpanJobCreate, {.parent = ParentOf(action)});
+  telemetry::Span span = tracer_.StartSpan(telemetry::kSpanJobCreate, {.parent = trace});
   const absl::Duration began = clock_.BootTime();
   const absl::StatusOr<kubernetes::CreatedJob> created = launcher_.CreateSuspended(
       rendered_job, id.ToString(), action.data.job_spec_hash(), Repeatable());
@@ -293,12 +289,13 @@ Input ActionEffects::CreateJob(const ExecutionId& id, const Action& action,
   return failed;
 }
 
-machine::ArmResult ActionEffects::ArmJob(const Action& action) {
+machine::ArmResult ActionEffects::ArmJob(const Action& action,
+                                         const telemetry::TraceContext& trace) {
   using Kind = machine::ArmResult::Kind;
   if (absl::Status failed = HitFailpoint("job.arm.before"); !failed.ok()) {
     return {.kind = Kind::kTransientError, .message = std::string(failed.message())};
   }
-  telemetry::Span span = tracer_.StartSpan(telemetry::kSpanJobArm, {.parent = ParentOf(action)});
+  telemetry::Span span = tracer_.StartSpan(telemetry::kSpanJobArm, {.parent = trace});
   const absl::Duration began = clock_.BootTime();
   const absl::StatusOr<kubernetes::ArmResult> armed = launcher_.Arm(JobRefOf(action), Repeatable());
   metrics_.job_arm_duration.Observe(clock_.BootTime() - began);

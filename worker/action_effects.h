@@ -37,6 +37,7 @@ struct Validation {
 };
 
 // Thread-safe; every call blocks for at most a few of the client's timeouts. Owned by main.cc.
+// `trace` is the span of the claim, the parent of theirs.
 class ActionEffects {
  public:
   ActionEffects(const catalog::Catalog& catalog, policy::PolicyEngine& policy,
@@ -45,13 +46,14 @@ class ActionEffects {
 
   // Parameters by this worker's catalog, facts from the cluster, policy, and the Job as it would be
   // created. `now` (database time) goes into the policy input.
-  Validation Validate(const ExecutionId& id, const machine::Action& action, absl::Time now);
+  Validation Validate(const ExecutionId& id, const machine::Action& action, absl::Time now,
+                      const telemetry::TraceContext& trace);
 
   // JobCreated or JobCreateFailed. `rendered_job` are the stored bytes.
   machine::Input CreateJob(const ExecutionId& id, const machine::Action& action,
-                           const std::string& rendered_job);
+                           const std::string& rendered_job, const telemetry::TraceContext& trace);
 
-  machine::ArmResult ArmJob(const machine::Action& action);
+  machine::ArmResult ArmJob(const machine::Action& action, const telemetry::TraceContext& trace);
 
   // A consistent read of the Job and its pods, and what it means: JobEnded, JobGone, JobSuspended,
   // JobDidNotStart (only when `start_overdue`), or nothing while it runs. An error means that the

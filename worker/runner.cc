@@ -454,7 +454,8 @@ std::optional<Input> Runner::Perform(const RunPtr& run, Effect effect,
     case Effect::kNone:
       return std::nullopt;
     case Effect::kValidate:
-      validation = effects_.Validate(run->id, run->action, leases_.DatabaseNow());
+      validation =
+          effects_.Validate(run->id, run->action, leases_.DatabaseNow(), run->span.context());
       return validation->input;
     case Effect::kCreateJob: {
       if (run->rendered_job.empty()) {
@@ -465,10 +466,10 @@ std::optional<Input> Runner::Perform(const RunPtr& run, Effect effect,
         }
         run->rendered_job = stored->body;
       }
-      return effects_.CreateJob(run->id, run->action, run->rendered_job);
+      return effects_.CreateJob(run->id, run->action, run->rendered_job, run->span.context());
     }
     case Effect::kArmJob:
-      return effects_.ArmJob(run->action);
+      return effects_.ArmJob(run->action, run->span.context());
     case Effect::kWatchJob:
       BeginWatch(run);
       return std::nullopt;
