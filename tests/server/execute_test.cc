@@ -1,7 +1,4 @@
 // ExecuteAction and its refusals, over a real socket and a real Postgres.
-#include <grpcpp/generic/generic_stub.h>
-
-#include <future>
 #include <set>
 #include <thread>
 
@@ -276,33 +273,6 @@ TEST_F(ExecuteTest, EveryViolationIsReportedAtOnce) {
 
 TEST_F(ExecuteTest, AWholeNumberWrittenAsAFractionIsAnInteger) {
   EXPECT_THAT(Accept(ScaleRequest()), StartsWith("executions/")) << "3.0 is how JSON carries 3";
-}
-
-TEST_F(ExecuteTest, BytesThatDoNotParseAreRefusedBeforeAHandlerRuns) {
-  // One item of a batch whose action (field 2) holds two bytes that are no UTF-8.
-  const grpc::Slice slice(std::string("\x0a\x04\x12\x02\xff\xfe", 6));
-  const grpc::ByteBuffer request(&slice, 1);
-  grpc::ByteBuffer response;
-  grpc::ClientContext context;
-  grpc::GenericStub stub(server().NewChannel());
-  std::promise<grpc::Status> answer;
-
-  stub.UnaryCall(&context, "/capstan.v1.ExecutionService/BatchExecuteActions", {}, &request,
-                 &response, [&](const grpc::Status& status) { answer.set_value(status); });
-
-  EXPECT_FALSE(answer.get_future().get().ok());
-  EXPECT_EQ(Count("execution"), 0);
-  EXPECT_THAT(Accept(ScaleRequest()), StartsWith("executions/")) << "it goes on serving";
-}
-
-TEST_F(ExecuteTest, ARequestOverTheReceiveLimitIsRefusedAndNothingIsStored) {
-  v1::ExecuteActionRequest request = ScaleRequest();
-  SetParameter(request, "deployment", Text(std::string(5 << 20, 'a')));
-
-  EXPECT_EQ(ExecuteStatus(request).error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
-
-  EXPECT_EQ(Count("execution"), 0);
-  EXPECT_THAT(Accept(ScaleRequest()), StartsWith("executions/")) << "it goes on serving";
 }
 
 // ---- batches

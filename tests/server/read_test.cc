@@ -1,6 +1,4 @@
-// Unary calls, logs, health, reflection.
-#include <grpcpp/generic/generic_stub.h>
-
+// Unary calls, logs, health.
 #include <set>
 #include <thread>
 
@@ -60,25 +58,6 @@ TEST_F(ReadTest, GetExecutionShowsTheLatestEvents) {
   EXPECT_EQ(execution.state(), Execution::STATE_SUCCEEDED);
   EXPECT_EQ(execution.seq(), 5);
   EXPECT_TRUE(execution.has_finish_time());
-}
-
-TEST_F(ReadTest, AnUnknownExecutionIsNotFoundByEveryMethod) {
-  const std::string name = ExecutionName(ExecutionId::Make(absl::Now()));
-  grpc::ClientContext get_context, list_context;
-  v1::GetExecutionRequest get;
-  v1::GetExecutionResponse got;
-  v1::ListEventsRequest list;
-  v1::ListEventsResponse listed;
-  Execution cancelled;
-  get.set_name(name);
-  list.set_name(name);
-
-  const grpc::Status status = server().executions().GetExecution(&get_context, get, &got);
-  EXPECT_EQ(status.error_code(), grpc::StatusCode::NOT_FOUND);
-  EXPECT_EQ(DetailOf<google::rpc::ErrorInfo>(status).reason(), "EXECUTION_NOT_FOUND");
-  EXPECT_EQ(server().executions().ListEvents(&list_context, list, &listed).error_code(),
-            grpc::StatusCode::NOT_FOUND);
-  EXPECT_EQ(Cancel(name, cancelled).error_code(), grpc::StatusCode::NOT_FOUND);
 }
 
 TEST_F(ReadTest, ListPagesNewestFirstWithoutGapsOrRepeats) {
@@ -307,14 +286,12 @@ TEST_F(LogTest, AnOffsetBeyondTheEndIsOutOfRange) {
   EXPECT_EQ(DetailOf<google::rpc::ErrorInfo>(read.status).metadata().at("length"), "0");
 }
 
-TEST_F(LogTest, ANegativeOffsetAndAnUnknownExecutionAreRefused) {
+TEST_F(LogTest, ANegativeOffsetIsRefused) {
   EXPECT_EQ(Read(Accept(ScaleRequest()), -1, false).status.error_message(),
             "offset: got -1, want 0 or more");
-  EXPECT_EQ(Read(ExecutionName(ExecutionId::Make(absl::Now())), 0, true).status.error_code(),
-            grpc::StatusCode::NOT_FOUND);
 }
 
-// ---- health and reflection
+// ---- health
 
 class HealthTest : public ServiceTest {
  protected:

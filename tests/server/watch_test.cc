@@ -70,14 +70,6 @@ TEST_F(WatchTest, AfterSeqBeyondTheLastEventIsOutOfRange) {
   EXPECT_EQ(DetailOf<google::rpc::ErrorInfo>(status).metadata().at("lastSeq"), "1");
 }
 
-TEST_F(WatchTest, AnUnknownExecutionIsNotFound) {
-  const auto stream = Watch(server(), ExecutionName(ExecutionId::Make(absl::Now())));
-  v1::WatchExecutionResponse response;
-  EXPECT_FALSE(stream->Next(response));
-
-  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::NOT_FOUND);
-}
-
 TEST_F(WatchTest, ANameThatIsNoneIsRefused) {
   const auto stream = Watch(server(), "executions/web");
   v1::WatchExecutionResponse response;
