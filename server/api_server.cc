@@ -96,7 +96,10 @@ absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(const Parts& parts,
   api->server_ = builder.BuildAndStart();
   const bool is_unix = absl::StartsWith(options.address, "unix:");
   if (api->server_ == nullptr || (api->port_ == 0 && !is_unix)) {
-    return absl::UnavailableError(Cat("cannot listen on ", options.address));
+    return absl::UnavailableError(
+        Cat("cannot listen on ", options.address,
+            options.tls ? ": it is in use, or listen.tls holds no certificate with its key"
+                        : ": it is in use, or not an address of this machine"));
   }
   if (is_unix) api->port_ = 0;
   // A stream that only waits would not notice that nothing can come.

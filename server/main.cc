@@ -84,11 +84,12 @@ absl::Status WritePortFile(const std::string& path, int grpc_port, int http_port
   return absl::UnavailableError(Cat("cannot write ", path));
 }
 
-absl::StatusOr<std::string> ReadFile(const std::string& path) {
+// `field`: the setting that names it.
+absl::StatusOr<std::string> ReadFile(std::string_view field, const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   std::stringstream text;
   text << file.rdbuf();
-  if (!file) return absl::NotFoundError(Cat("cannot read ", path));
+  if (!file) return absl::NotFoundError(Cat(field, ": cannot read ", path));
   return text.str();
 }
 
@@ -99,10 +100,13 @@ absl::StatusOr<ListenOptions> ListenFrom(const config::v1::ServerConfig& config)
   const config::v1::TlsConfig& tls = config.listen().tls();
   if (tls.cert_file().empty()) return options;
   options.tls.emplace();
-  CAPSTAN_ASSIGN_OR_RETURN(options.tls->certificate_chain, ReadFile(tls.cert_file()));
-  CAPSTAN_ASSIGN_OR_RETURN(options.tls->private_key, ReadFile(tls.key_file()));
+  CAPSTAN_ASSIGN_OR_RETURN(options.tls->certificate_chain,
+                           ReadFile("listen.tls.cert_file", tls.cert_file()));
+  CAPSTAN_ASSIGN_OR_RETURN(options.tls->private_key,
+                           ReadFile("listen.tls.key_file", tls.key_file()));
   if (!tls.client_ca_file().empty()) {
-    CAPSTAN_ASSIGN_OR_RETURN(options.tls->client_ca, ReadFile(tls.client_ca_file()));
+    CAPSTAN_ASSIGN_OR_RETURN(options.tls->client_ca,
+                             ReadFile("listen.tls.client_ca_file", tls.client_ca_file()));
   }
   return options;
 }

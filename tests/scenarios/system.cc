@@ -165,16 +165,28 @@ std::string System::LogFile(const std::string& name) const {
   return absl::StrCat(directory_, "/", name);
 }
 
-Server System::StartServer(const std::map<std::string, std::string>& env) {
+std::string System::PortFile(int number) const { return LogFile(absl::StrCat("ports-", number)); }
+
+std::unique_ptr<Process> System::LaunchServer(const std::map<std::string, std::string>& env,
+                                              const std::vector<std::string>& flags) {
   const int number = ++processes_;
-  const std::string ports = LogFile(absl::StrCat("ports-", number));
+  const std::string program =
+      options_.server_program.empty() ? "capstan-server" : options_.server_program;
+  std::vector<std::string> argv = {Bin(program),
+                                   absl::StrCat("--store.dsn=", dsn_),
+                                   "--listen.address=127.0.0.1:0",
+                                   "--http.address=127.0.0.1:0",
+                                   absl::StrCat("--catalog_dir=", CAPSTAN_SOURCE_DIR, "/catalog"),
+                                   absl::StrCat("--port-file=", PortFile(number))};
+  argv.insert(argv.end(), flags.begin(), flags.end());
+  return *Process::Start(argv, env, LogFile(absl::StrCat("server-", number, ".log")));
+}
+
+Server System::StartServer(const std::map<std::string, std::string>& env,
+                           const std::vector<std::string>& flags) {
   Server server;
-  server.process = *Process::Start(
-      {Bin(options_.server_program.empty() ? "capstan-server" : options_.server_program),
-       absl::StrCat("--store.dsn=", dsn_), "--listen.address=127.0.0.1:0",
-       "--http.address=127.0.0.1:0", absl::StrCat("--catalog_dir=", CAPSTAN_SOURCE_DIR, "/catalog"),
-       absl::StrCat("--port-file=", ports)},
-      env, LogFile(absl::StrCat("server-", number, ".log")));
+  server.process = LaunchServer(env, flags);
+  const std::string ports = PortFile(processes_);
   std::string text;
   const bool up = WaitForFile(ports, *server.process, [&] {
     text = ReadFile(ports);

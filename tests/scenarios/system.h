@@ -83,7 +83,11 @@ class System {
   static std::unique_ptr<System> Make(SystemOptions options = {});
   ~System();
 
-  Server StartServer(const std::map<std::string, std::string>& env = {});
+  // Does not wait until it has started, for those that will not get so far.
+  std::unique_ptr<Process> LaunchServer(const std::map<std::string, std::string>& env,
+                                        const std::vector<std::string>& flags = {});
+  Server StartServer(const std::map<std::string, std::string>& env = {},
+                     const std::vector<std::string>& flags = {});
   // Does not wait until it has started, for those that will not get so far.
   std::unique_ptr<Process> LaunchWorker(const std::map<std::string, std::string>& env,
                                         const std::vector<std::string>& flags = {});
@@ -97,6 +101,8 @@ class System {
 
  private:
   explicit System(SystemOptions options);
+
+  std::string PortFile(int number) const;
 
   const SystemOptions options_;
   std::string directory_;
