@@ -42,8 +42,7 @@ storage::NewExecution MakeExecution(const Submission& submission) {
   execution.parent_name = request.parent().name();
   execution.parent_step = request.parent().step();
   execution.labels = {request.labels().begin(), request.labels().end()};
-  execution.accepted.kind = v1::ExecutionEvent::kAcceptedFieldNumber;
-  execution.accepted.body = event.SerializeAsString();
+  execution.accepted = event.SerializeAsString();
   return execution;
 }
 

@@ -7,6 +7,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "core/failpoint.h"
 #include "core/status_macros.h"
+#include "storage/event_row.h"
 #include "storage/schema.h"
 #include "storage/sql.h"
 
@@ -18,7 +19,7 @@ constexpr std::size_t kItemBytes = 128;
 
 std::size_t SizeOf(const Commit& c) {
   std::size_t size = kItemBytes + c.machine.size();
-  for (const NewEvent& event : c.events) size += event.body.size() + 32;
+  for (const EventBody& event : c.events) size += event.size() + 8;
   for (const NewArtifact& artifact : c.artifacts) size += artifact.body.size() + 64;
   if (c.decision) size += c.decision->input_json.size() + c.decision->result_json.size() + 128;
   return size;
@@ -37,25 +38,6 @@ absl::Status Validate(const Commit& c) {
   if (c.park && IsTerminal(c.state))
     return absl::InvalidArgumentError("commit: what has ended cannot be parked");
   return absl::OkStatus();
-}
-
-// Four parallel arrays of the events of all steps: number of the step (from 1), seq, kind, body.
-template <class Items>
-void AddEvents(const Items& items, Params& params) {
-  Array numbers(Element::kInt4, items.size() * 24), seqs(Element::kInt4, items.size() * 24);
-  Array kinds(Element::kInt2, items.size() * 18), bodies(Element::kBytes, items.size() * 512);
-  std::int32_t number = 0;
-  for (const auto* item : items) {
-    ++number;
-    std::int32_t seq = item->commit.expected_seq;
-    for (const NewEvent& event : item->commit.events) {
-      numbers.Add(number);
-      seqs.Add(++seq);
-      kinds.Add(event.kind);
-      bodies.Add(event.body);
-    }
-  }
-  params.Add(std::move(numbers)).Add(std::move(seqs)).Add(std::move(kinds)).Add(std::move(bodies));
 }
 
 }  // namespace
@@ -149,7 +131,7 @@ absl::StatusOr<std::vector<bool>> FlushingCommitter::Store(std::span<Item*> item
   Array seqs(Element::kInt4, n * 8), signals(Element::kInt4, n * 8), events(Element::kInt4, n * 8);
   Array states(Element::kInt2, n * 6), reasons(Element::kInt2, n * 6),
       machines(Element::kBytes, n * 64);
-  Array leaves(Element::kBool, n * 5);
+  Array leaves(Element::kBool, n * 5), bodies(Element::kBytes, n * 512);
   std::set<std::int64_t> distinct;
   bool beside = false;
   for (const Item* item : items) {
@@ -168,6 +150,7 @@ absl::StatusOr<std::vector<bool>> FlushingCommitter::Store(std::span<Item*> item
     reasons.Add(static_cast<std::int16_t>(c.failure_reason));
     machines.Add(c.machine);
     leaves.Add(Leaves(c));
+    bodies.Add(EncodeEvents(c.events));
     distinct.insert(c.lease.id);
     beside = beside || c.park || c.decision || !c.artifacts.empty();
   }
@@ -179,8 +162,8 @@ absl::StatusOr<std::vector<bool>> FlushingCommitter::Store(std::span<Item*> item
       .Add(std::move(events))
       .Add(std::move(states))
       .Add(std::move(reasons));
-  params.Add(std::move(machines)).Add(std::move(leaves)).Add(std::move(distinct_leases));
-  AddEvents(items, params);
+  params.Add(std::move(machines)).Add(std::move(leaves)).Add(std::move(bodies));
+  params.Add(std::move(distinct_leases));
 
   // One statement is a transaction by itself, which saves two round trips.
   Transaction transaction(connection_);
@@ -258,14 +241,18 @@ absl::Status FlushingCommitter::StoreBeside(std::span<Item*> items,
 
 absl::Status FlushingCommitter::Settle(std::vector<Item*> items, bool again) {
   Array ids(Element::kUuid, 0), leases(Element::kInt8, 0), epochs(Element::kInt4, 0);
+  Array seqs(Element::kInt4, 0), bodies(Element::kBytes, 0);
   for (const Item* item : items) {
-    ids.Add(item->commit.id);
-    leases.Add(item->commit.lease.id);
-    epochs.Add(item->commit.lease.epoch);
+    const storage::Commit& c = item->commit;
+    ids.Add(c.id);
+    leases.Add(c.lease.id);
+    epochs.Add(c.lease.epoch);
+    seqs.Add(c.expected_seq + static_cast<std::int32_t>(c.events.size()));
+    bodies.Add(EncodeEvents(c.events));
   }
   Params params;
   params.Add(std::move(ids)).Add(std::move(leases)).Add(std::move(epochs));
-  AddEvents(items, params);
+  params.Add(std::move(seqs)).Add(std::move(bodies));
   CAPSTAN_ASSIGN_OR_RETURN(const Rows rows, connection_.Run(sql::kCommitSettle, params));
 
   std::vector<CommitResult> results(items.size(), CommitResult::kFenced);
@@ -274,7 +261,7 @@ absl::Status FlushingCommitter::Settle(std::vector<Item*> items, bool again) {
     const storage::Commit& c = items[i]->commit;
     const bool ours = rows.Bool(row, 1);
     const std::int64_t last_seq = rows.Int(row, 2);
-    const bool stored = rows.Int(row, 4) == static_cast<std::int64_t>(c.events.size());
+    const bool stored = rows.Bool(row, 4);
     // While the lease is ours nobody else can have written the same; once it is given back it no
     // longer matters.
     if (again && stored && (ours || Leaves(c))) {

@@ -6,6 +6,7 @@
 #include "core/failpoint.h"
 #include "core/log.h"
 #include "core/status_macros.h"
+#include "storage/event_row.h"
 #include "storage/schema.h"
 #include "storage/sql.h"
 
@@ -37,7 +38,7 @@ std::vector<LeaseRef> ReadLeases(const Rows& rows) {
   return leases;
 }
 
-HeldExecution ReadHeld(const Rows& rows, int i) {
+absl::StatusOr<HeldExecution> ReadHeld(const Rows& rows, int i) {
   HeldExecution held;
   held.lease = {rows.Int(i, 0), static_cast<std::int32_t>(rows.Int(i, 1))};
   held.takeovers = static_cast<std::int16_t>(rows.Int(i, 2));
@@ -47,9 +48,11 @@ HeldExecution ReadHeld(const Rows& rows, int i) {
   held.last_seq = static_cast<std::int32_t>(rows.Int(i, 6));
   held.signals = static_cast<std::int32_t>(rows.Int(i, 7));
   held.machine = rows.Text(i, 8);
-  held.accepted = {static_cast<EventKind>(rows.Int(i, 9)), rows.Text(i, 10)};
-  held.create_time = rows.Time(i, 11);
-  held.queue_wait = rows.Interval(i, 12);
+  CAPSTAN_ASSIGN_OR_RETURN(auto events,
+                           DecodeEvents(held.id, 1, rows.Time(i, 10), rows.Bytes(i, 9)));
+  held.accepted = std::move(events.front().body);
+  held.create_time = rows.Time(i, 10);
+  held.queue_wait = rows.Interval(i, 11);
   return held;
 }
 
@@ -145,7 +148,15 @@ absl::StatusOr<std::vector<HeldExecution>> PostgresLeaseStore::LoadLocked(
   params.Add(IdArray(only));
   CAPSTAN_ASSIGN_OR_RETURN(const Rows rows, claim_.Run(sql::kLeaseLoad, params));
   held.reserve(static_cast<std::size_t>(rows.size()));
-  for (int i = 0; i < rows.size(); ++i) held.push_back(ReadHeld(rows, i));
+  for (int i = 0; i < rows.size(); ++i) {
+    absl::StatusOr<HeldExecution> one = ReadHeld(rows, i);
+    if (one.ok()) {
+      held.push_back(*std::move(one));
+    } else {  // its neighbours go on
+      Log(Level::kError, "stored execution cannot be read; it is left alone",
+          {{"error", std::string(one.status().message())}});
+    }
+  }
   if (!only.empty()) return held;
 
   // Leases that nobody names any more (their last holder died before it could delete them) go away

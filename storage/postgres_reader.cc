@@ -6,6 +6,7 @@
 
 #include "core/failpoint.h"
 #include "core/status_macros.h"
+#include "storage/event_row.h"
 #include "storage/schema.h"
 #include "storage/sql.h"
 
@@ -20,10 +21,11 @@ bool IsTerminal(State state) {
          state == v1::Execution::STATE_CANCELLED;
 }
 
-StoredEvent ReadEvent(const Rows& rows, int i, const ExecutionId& id, int first) {
-  return {id, static_cast<std::int32_t>(rows.Int(i, first)),
-          static_cast<EventKind>(rows.Int(i, first + 1)), rows.Time(i, first + 2),
-          rows.Text(i, first + 3)};
+// The events of a row of event_read.sql or event_read_all.sql.
+absl::StatusOr<std::vector<StoredEvent>> ReadEventRow(const Rows& rows, int i,
+                                                      const ExecutionId& id) {
+  return DecodeEvents(id, static_cast<std::int32_t>(rows.Int(i, 0)), rows.Time(i, 1),
+                      rows.Bytes(i, 2));
 }
 
 // $1 to $7 of the list statements.
@@ -107,7 +109,13 @@ absl::StatusOr<std::vector<StoredEvent>> PostgresReader::ReadEvents(const Execut
       const Rows rows,
       RunOne(sql::kEventRead, Params().Add(id).Add(after_seq).Add(std::int64_t{limit})));
   std::vector<StoredEvent> events;
-  for (int i = 0; i < rows.size(); ++i) events.push_back(ReadEvent(rows, i, id, 0));
+  for (int i = 0; i < rows.size(); ++i) {
+    CAPSTAN_ASSIGN_OR_RETURN(auto row, ReadEventRow(rows, i, id));
+    for (StoredEvent& event : row) {
+      if (event.seq > after_seq && events.size() < static_cast<std::size_t>(limit))
+        events.push_back(std::move(event));
+    }
+  }
   return events;
 }
 
@@ -118,8 +126,10 @@ absl::StatusOr<std::vector<StoredEvent>> PostgresReader::ReadAllEvents(
   CAPSTAN_ASSIGN_OR_RETURN(const Rows rows,
                            RunOne(sql::kEventReadAll, Params().Add(std::move(array))));
   std::vector<StoredEvent> events;
-  for (int i = 0; i < rows.size(); ++i)
-    events.push_back(ReadEvent(rows, i, rows.Uuid<ExecutionId>(i, 0), 1));
+  for (int i = 0; i < rows.size(); ++i) {
+    CAPSTAN_ASSIGN_OR_RETURN(auto row, ReadEventRow(rows, i, rows.Uuid<ExecutionId>(i, 3)));
+    std::move(row.begin(), row.end(), std::back_inserter(events));
+  }
   return events;
 }
 

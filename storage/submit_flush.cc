@@ -10,6 +10,7 @@
 #include "core/failpoint.h"
 #include "core/status_macros.h"
 #include "storage/errors.h"
+#include "storage/event_row.h"
 #include "storage/schema.h"
 #include "storage/sql.h"
 
@@ -20,8 +21,8 @@ namespace {
 constexpr std::size_t kItemBytes = 128;
 
 std::size_t SizeOf(const NewExecution& e) {
-  std::size_t size = kItemBytes + e.accepted.body.size() + e.caller.size() + e.action.size() +
-                     e.parent_name.size();
+  std::size_t size =
+      kItemBytes + e.accepted.size() + e.caller.size() + e.action.size() + e.parent_name.size();
   for (const auto& [key, value] : e.labels) size += key.size() + value.size() + 8;
   return size;
 }
@@ -153,7 +154,7 @@ absl::Status FlushingSubmitter::Send(std::span<Item*> items) {
       priorities(Element::kInt2, n * 6);
   Array actions(Element::kText, n * 24), callers(Element::kText, n * 24),
       parents(Element::kText, n * 24);
-  Array steps(Element::kInt4, n * 8), labels(Element::kText, n * 24), kinds(Element::kInt2, n * 6);
+  Array steps(Element::kInt4, n * 8), labels(Element::kText, n * 24);
   Array bodies(Element::kBytes, n * 256);
   Chunks chunk(options_);
   for (const Item* item : items) {
@@ -178,8 +179,7 @@ absl::Status FlushingSubmitter::Send(std::span<Item*> items) {
     } else {
       labels.Add(LabelsJson(e.labels));
     }
-    kinds.Add(e.accepted.kind);
-    bodies.Add(e.accepted.body);
+    bodies.Add(EncodeEvents({&e.accepted, 1}));
   }
   Params params;
   params.Add(std::move(ids)).Add(std::move(keys)).Add(std::move(hashes)).Add(std::move(chunks));
@@ -187,7 +187,7 @@ absl::Status FlushingSubmitter::Send(std::span<Item*> items) {
       .Add(std::move(priorities))
       .Add(std::move(actions))
       .Add(std::move(callers));
-  params.Add(std::move(parents)).Add(std::move(steps)).Add(std::move(labels)).Add(std::move(kinds));
+  params.Add(std::move(parents)).Add(std::move(steps)).Add(std::move(labels));
   params.Add(std::move(bodies));
 
   if (absl::Status lost = HitFailpoint("submit.before_commit"); !lost.ok()) {

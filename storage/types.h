@@ -18,22 +18,15 @@ using State = v1::Execution::State;
 // Which worker pool an execution waits in; also decides how many executions share a lease.
 enum class Queue : std::int16_t { kAction = 1, kTask = 2 };
 
-// What a stored event is, for reading without parsing: the field number of ExecutionEvent.payload.
-using EventKind = std::int16_t;
-
-// An event to store. `body` is a serialised v1::ExecutionEvent without execution, seq and time,
-// which are columns.
-struct NewEvent {
-  EventKind kind = 0;
-  std::string body;
-};
+// An event goes in and comes out as a serialised v1::ExecutionEvent without execution, seq and
+// time, which the store keeps beside it.
+using EventBody = std::string;
 
 struct StoredEvent {
   ExecutionId execution;
   std::int32_t seq = 0;
-  EventKind kind = 0;
-  absl::Time time;
-  std::string body;
+  absl::Time time;  // of its commit
+  EventBody body;
 };
 
 // ---- submit
@@ -48,7 +41,7 @@ struct NewExecution {
   std::string parent_name;  // empty: none
   std::int32_t parent_step = 0;
   std::map<std::string, std::string> labels;
-  NewEvent accepted;  // becomes event 1
+  EventBody accepted;  // becomes event 1
 };
 
 struct SubmitResult {
@@ -81,7 +74,7 @@ struct HeldExecution {
   std::int32_t last_seq = 0;
   std::int32_t signals = 0;
   std::string machine;        // serialised engine state; empty before the first step
-  NewEvent accepted;          // event 1
+  EventBody accepted;         // event 1
   absl::Time create_time;     // database time
   absl::Duration queue_wait;  // since it last became ready
 };
@@ -121,8 +114,8 @@ struct Commit {
   State state = v1::Execution::STATE_PENDING;
   v1::Execution::FailureReason failure_reason = v1::Execution::FAILURE_REASON_UNSPECIFIED;
   std::string machine;
-  std::vector<NewEvent> events;  // get expected_seq + 1, + 2, …
-  std::optional<Park> park;      // else, unless `state` is terminal, the lease is kept
+  std::vector<EventBody> events;  // get expected_seq + 1, + 2, …
+  std::optional<Park> park;       // else, unless `state` is terminal, the lease is kept
   std::optional<NewDecision> decision;
   std::vector<NewArtifact> artifacts;
 };

@@ -21,11 +21,6 @@ using machine::Input;
 using machine::Transition;
 using storage::CommitResult;
 
-// The field number of the payload: what a reader can tell events apart by without parsing them.
-storage::NewEvent ToStored(const v1::ExecutionEvent& event) {
-  return {static_cast<storage::EventKind>(event.payload_case()), event.SerializeAsString()};
-}
-
 std::string OutcomeLabel(const Transition& transition) {
   if (transition.state == v1::Execution::STATE_FAILED) {
     return absl::AsciiStrToLower(
@@ -83,8 +78,7 @@ void Runner::Hold(const WorkerId& worker, std::vector<storage::HeldExecution> ex
   for (storage::HeldExecution& held : executions) {
     v1::ExecutionEvent first;
     auto run = std::make_shared<Run>();
-    if (!first.ParseFromString(held.accepted.body) ||
-        !run->action.data.ParseFromString(held.machine)) {
+    if (!first.ParseFromString(held.accepted) || !run->action.data.ParseFromString(held.machine)) {
       Log(Level::kError, "stored execution cannot be read; it is left alone",
           {{"execution", held.id.ToString()}});
       continue;
@@ -372,7 +366,7 @@ storage::Commit Runner::CommitOf(const Run& run, const Transition& transition,
   commit.failure_reason = transition.failure_reason;
   commit.machine = transition.data.SerializeAsString();
   for (const v1::ExecutionEvent& event : transition.events)
-    commit.events.push_back(ToStored(event));
+    commit.events.push_back(event.SerializeAsString());
   if (transition.park.has_value())
     commit.park = storage::Park{storage::ParkReason::kRetry, *transition.park};
   if (transition.store_decision && validation.has_value()) {
@@ -432,6 +426,7 @@ bool Runner::Reload(const RunPtr& run) {
 }
 
 absl::StatusOr<machine::Signalled> Runner::ReadSignals(const Run& run) {
+  CAPSTAN_RETURN_IF_ERROR(HitFailpoint("signals.read"));
   CAPSTAN_ASSIGN_OR_RETURN(const std::vector<storage::Signal> signals,
                            leases_.ReadSignals(run.id, run.action.data.signals_seen()));
   machine::Signalled out;

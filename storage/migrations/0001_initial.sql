@@ -92,15 +92,15 @@ CREATE TABLE worker (
 
 CREATE INDEX worker_dead ON worker (id) WHERE dead_at IS NOT NULL;
 
--- What happened, gapless from 1 for each execution, numbered under the row lock. body is an ExecutionEvent without
--- execution, seq and time.
+-- What happened, gapless from 1 for each execution, numbered under the row lock; one row a commit. seq is the number of
+-- its last event, events how many it holds; body is an engine.v1.EventRow.
 CREATE TABLE event (
   execution_id uuid NOT NULL,
   at timestamptz NOT NULL DEFAULT clock_timestamp(),
-  seq int NOT NULL
-    CONSTRAINT event_seq CHECK (seq > 0),
-  kind smallint NOT NULL,
+  seq int NOT NULL,
+  events smallint NOT NULL,
   body bytea NOT NULL,
+  CONSTRAINT event_numbers CHECK (events > 0 AND events <= seq),
   CONSTRAINT event_pkey PRIMARY KEY (execution_id, seq)
 ) PARTITION BY RANGE (execution_id);
 
@@ -116,7 +116,8 @@ CREATE TABLE outcome (
 
 CREATE INDEX outcome_unsuccessful ON outcome (state, execution_id) WHERE state <> 6;
 
--- What changed, one row a flush, read in the order of (xid, position) below pg_snapshot_xmin.
+-- What changed, one row a flush, read in the order of (xid, position) below pg_snapshot_xmin. Not compressed: identifiers
+-- gain little from it, and compressing a thousand of them takes longer than storing them.
 CREATE TABLE feed (
   xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
   position bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
@@ -128,6 +129,8 @@ CREATE TABLE feed (
   PRIMARY KEY (xid, position),
   CONSTRAINT feed_pairs CHECK (cardinality(ids) = cardinality(seqs) AND cardinality(ids) > 0)
 );
+
+ALTER TABLE feed ALTER ids SET STORAGE EXTERNAL, ALTER seqs SET STORAGE EXTERNAL;
 
 -- Feed rows at or below this place have been deleted.
 CREATE TABLE feed_horizon (

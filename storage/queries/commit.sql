@@ -3,20 +3,19 @@
 -- notification; leases that no execution names any more are deleted. Returns the numbers (from 1) of those that passed.
 -- $1 id uuid[] (sorted), $2 lease_id bigint[], $3 epoch int[], $4 seq int[], $5 signals int[] (NULL: any),
 -- $6 events int[] (how many), $7 state smallint[], $8 failure_reason smallint[], $9 machine bytea[],
--- $10 leaves bool[] (gives the lease back), $11 distinct lease ids bigint[],
--- events: $12 number int[] (of the step), $13 seq int[], $14 kind smallint[], $15 body bytea[]
+-- $10 leaves bool[] (gives the lease back), $11 body bytea[] (of the row with its events), $12 distinct lease ids bigint[]
 -- IS TRUE keeps the planner from making joins of IN; hashed look-ups are what is wanted.
 -- Index: lease_pkey, execution_pkey.
 WITH item AS MATERIALIZED (
   SELECT i.*
   FROM unnest($1::uuid[], $2::bigint[], $3::int[], $4::int[], $5::int[], $6::int[], $7::smallint[], $8::smallint[],
-              $9::bytea[], $10::bool[]) WITH ORDINALITY
-    AS i (id, lease_id, epoch, seq, signals, events, state, failure_reason, machine, leaves, number)
+              $9::bytea[], $10::bool[], $11::bytea[]) WITH ORDINALITY
+    AS i (id, lease_id, epoch, seq, signals, events, state, failure_reason, machine, leaves, body, number)
 ),
 held AS MATERIALIZED (
   SELECT l.id, l.epoch
   FROM lease AS l
-  WHERE l.id = ANY ($11::bigint[])
+  WHERE l.id = ANY ($12::bigint[])
   ORDER BY l.id
   FOR SHARE
 ),
@@ -36,13 +35,12 @@ moved AS (
     AND e.lease_id = i.lease_id
     AND e.last_seq = i.seq
     AND (i.signals IS NULL OR e.signals = i.signals)
-  RETURNING i.number, e.id, e.last_seq, e.state, i.failure_reason, i.leaves, i.lease_id AS left_lease
+  RETURNING i.number, e.id, e.last_seq, e.state, i.failure_reason, i.leaves, i.lease_id AS left_lease, i.events, i.body
 ),
 logged AS (
-  INSERT INTO event (execution_id, seq, kind, body)
-  SELECT ($1::uuid[])[v.number], v.seq, v.kind, v.body
-  FROM unnest($12::int[], $13::int[], $14::smallint[], $15::bytea[]) AS v (number, seq, kind, body)
-  WHERE (v.number IN (SELECT m.number FROM moved AS m)) IS TRUE
+  INSERT INTO event (execution_id, seq, events, body)
+  SELECT m.id, m.last_seq, m.events, m.body
+  FROM moved AS m
 ),
 ended AS (
   INSERT INTO outcome (execution_id, state, failure_reason)

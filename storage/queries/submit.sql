@@ -2,14 +2,14 @@
 -- Items whose key exists already are left out and their keys returned, with the database's clock.
 -- $1 id uuid[], $2 key uuid[], $3 request_hash bytea[], $4 chunk int[] (0..1023, of one queue and priority each),
 -- $5 queue smallint[], $6 priority smallint[], $7 action text[], $8 caller text[], $9 parent_name text[],
--- $10 parent_step int[], $11 labels text[] (JSON), $12 kind smallint[], $13 body bytea[]
+-- $10 parent_step int[], $11 labels text[] (JSON), $12 body bytea[] (of the row with event 1)
 -- IS TRUE keeps the planner from making a join of IN; a hashed look-up is what is wanted.
 -- Index: request_key_pkey.
 WITH item AS MATERIALIZED (
   SELECT i.*
   FROM unnest($1::uuid[], $2::uuid[], $3::bytea[], $4::int[], $5::smallint[], $6::smallint[], $7::text[], $8::text[],
-              $9::text[], $10::int[], $11::text[], $12::smallint[], $13::bytea[])
-    AS i (id, key, request_hash, chunk, queue, priority, action, caller, parent_name, parent_step, labels, kind, body)
+              $9::text[], $10::int[], $11::text[], $12::bytea[])
+    AS i (id, key, request_hash, chunk, queue, priority, action, caller, parent_name, parent_step, labels, body)
 ),
 won AS (
   INSERT INTO request_key (key, execution_id, request_hash)
@@ -40,8 +40,8 @@ created AS (
   FROM fresh AS f
 ),
 logged AS (
-  INSERT INTO event (execution_id, seq, kind, body)
-  SELECT f.id, 1, f.kind, f.body
+  INSERT INTO event (execution_id, seq, events, body)
+  SELECT f.id, 1, 1, f.body
   FROM fresh AS f
 ),
 fed AS (

@@ -184,7 +184,7 @@ class Loop {
     execution.request_id = absl::StrCat("request-", next_++);
     execution.request_hash = std::string(32, 'h');
     execution.action = "ScaleDeployment";
-    execution.accepted = {10, std::string(kRequestBytes, 'r')};
+    execution.accepted = std::string(kRequestBytes, 'r');
     const absl::Time start = absl::Now();
     submitter_->Submit(std::move(execution), [this, start](absl::StatusOr<SubmitResult> result) {
       absl::MutexLock lock(&mu_);
@@ -222,7 +222,7 @@ class Loop {
     commit.expected_signals = held.signals;
     commit.state = v1::Execution::STATE_SUCCEEDED;
     commit.machine = std::string(16, 'm');
-    commit.events = {{11, std::string(16, 'e')}, {11, std::string(16, 'e')}};
+    commit.events = {std::string(16, 'e'), std::string(16, 'e')};
     committer_->Commit(std::move(commit),
                        [this, id = held.id](absl::StatusOr<CommitResult> result) {
                          {

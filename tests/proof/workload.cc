@@ -7,6 +7,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
+#include "capstan/engine/v1/event_row.pb.h"
 #include "core/ids.h"
 #include "core/machine/states.h"
 #include "core/status_macros.h"
@@ -46,17 +47,23 @@ std::vector<v1::ExecutionEvent> StoredEvents(const std::string& dsn) {
   for (const auto& row :
        testing::MustRunSql(dsn,
                            "SELECT execution_id, seq, (extract(epoch FROM at) * 1000000)::bigint, "
-                           "encode(body, 'hex') FROM event ORDER BY execution_id, seq")) {
-    v1::ExecutionEvent& event = events.emplace_back();
-    CAPSTAN_CHECK(event.ParseFromString(absl::HexStringToBytes(row[3])));
-    event.set_execution(NameOf(row[0]));
-    // Not stored where it follows from the id.
-    if (event.correlation_id().empty())
-      event.set_correlation_id(ExecutionId::Parse(row[0])->ToHex());
-    event.set_seq(Number(row[1]));
-    const std::int64_t micros = Number(row[2]);
-    event.mutable_time()->set_seconds(micros / 1'000'000);
-    event.mutable_time()->set_nanos(static_cast<std::int32_t>(micros % 1'000'000 * 1000));
+                           "encode(body, 'hex'), events FROM event ORDER BY execution_id, seq")) {
+    engine::v1::EventRow commit;
+    CAPSTAN_CHECK(commit.ParseFromString(absl::HexStringToBytes(row[3])));
+    CAPSTAN_CHECK(commit.events_size() == Number(row[4]));
+    std::int64_t seq = Number(row[1]) - commit.events_size();
+    for (const std::string& body : commit.events()) {
+      v1::ExecutionEvent& event = events.emplace_back();
+      CAPSTAN_CHECK(event.ParseFromString(body));
+      event.set_execution(NameOf(row[0]));
+      // Not stored where it follows from the id.
+      if (event.correlation_id().empty())
+        event.set_correlation_id(ExecutionId::Parse(row[0])->ToHex());
+      event.set_seq(++seq);
+      const std::int64_t micros = Number(row[2]);
+      event.mutable_time()->set_seconds(micros / 1'000'000);
+      event.mutable_time()->set_nanos(static_cast<std::int32_t>(micros % 1'000'000 * 1000));
+    }
   }
   return events;
 }

@@ -28,7 +28,7 @@ class FakeReader : public storage::Reader {
     std::vector<storage::StoredEvent> rows;
     for (const ExecutionId& id : ids) {
       for (std::int32_t seq = 1; seq <= last_seq[id]; ++seq) {
-        rows.push_back({.execution = id, .seq = seq, .kind = 10, .time = {}, .body = ""});
+        rows.push_back({.execution = id, .seq = seq, .time = {}, .body = ""});
       }
     }
     return rows;

@@ -22,7 +22,6 @@ TEST_F(LifeCycle, ASubmittedExecutionIsStoredWithItsRequestAsEventOne) {
   ASSERT_OK(events);
   ASSERT_THAT(*events, SizeIs(1));
   EXPECT_EQ((*events)[0].seq, 1);
-  EXPECT_EQ((*events)[0].kind, 10);
   EXPECT_EQ((*events)[0].body, "accepted");
 }
 
@@ -36,7 +35,7 @@ TEST_F(LifeCycle, AClaimHandsOutTheExecutionWithItsRequest) {
   EXPECT_EQ(held[0].id, submitted->id);
   EXPECT_EQ(held[0].last_seq, 1);
   EXPECT_EQ(held[0].state, v1::Execution::STATE_PENDING);
-  EXPECT_EQ(held[0].accepted.body, "accepted");
+  EXPECT_EQ(held[0].accepted, "accepted");
   EXPECT_TRUE(held[0].alone);
   EXPECT_THAT(Claim(worker), IsEmpty());
 }
@@ -56,6 +55,41 @@ TEST_F(LifeCycle, StepsAreStoredAndTheLastOneLeavesNothingBehind) {
   EXPECT_EQ(Count("lease"), 0);
   EXPECT_EQ(Count("outcome WHERE state = 6"), 1);
   EXPECT_EQ(Count("execution WHERE lease_id IS NULL"), 1);
+}
+
+TEST_F(LifeCycle, EventsOfOneCommitAreReadFromAnyNumberOn) {
+  const WorkerId worker = NewWorker();
+  const HeldExecution held = SubmitAndClaim(worker);
+  ASSERT_OK(Commit(MakeStep(held, v1::Execution::STATE_VALIDATING, 4)));
+  const auto seqs = [&](std::int32_t after, int limit) {
+    const auto events = reader().ReadEvents(held.id, after, limit);
+    std::vector<std::int32_t> numbers;
+    for (const StoredEvent& event : *events) numbers.push_back(event.seq);
+    return numbers;
+  };
+
+  EXPECT_THAT(seqs(0, 10), ElementsAre(1, 2, 3, 4, 5));
+  EXPECT_THAT(seqs(2, 10), ElementsAre(3, 4, 5)) << "in the middle of the commit";
+  EXPECT_THAT(seqs(0, 3), ElementsAre(1, 2, 3)) << "the limit ends within it";
+  EXPECT_THAT(seqs(3, 1), ElementsAre(4));
+  EXPECT_THAT(seqs(5, 10), IsEmpty());
+  EXPECT_EQ(Count("event"), 2) << "one row a commit";
+  EXPECT_EQ(Sql("SELECT sum(events) FROM event"), "5");
+}
+
+TEST_F(LifeCycle, AnExecutionThatCannotBeReadDoesNotHoldUpItsNeighbours) {
+  const auto damaged = Submit(MakeExecution()), sound = Submit(MakeExecution());
+  ASSERT_OK(damaged);
+  ASSERT_OK(sound);
+  Sql("UPDATE event SET body = '\\xff' WHERE execution_id = '" + damaged->id.ToString() +
+      "' RETURNING seq");
+
+  const auto held = Claim(NewWorker());
+
+  ASSERT_THAT(held, SizeIs(1));
+  EXPECT_EQ(held[0].id, sound->id);
+  EXPECT_EQ(Count("lease"), 2) << "it is left as it is, for a person to look at";
+  EXPECT_THAT(reader().ReadEvents(damaged->id, 0, 10), StatusIs(absl::StatusCode::kDataLoss));
 }
 
 TEST_F(LifeCycle, AStepOnAnOldNumberIsFenced) {

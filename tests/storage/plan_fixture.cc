@@ -88,7 +88,7 @@ void PlanTest::Fill(int count) {
     INSERT INTO execution (id, last_seq, state, queue, priority, action, caller, lease_id)
       SELECT id, 1, CASE WHEN ended THEN 6 ELSE 1 END, 1, 3, 'ScaleDeployment', 'filler',
              CASE WHEN ended THEN NULL ELSE -(n / 32) - 1 END FROM made;
-    INSERT INTO event (execution_id, seq, kind, body) SELECT id, 1, 10, 'x' FROM made;
+    INSERT INTO event (execution_id, seq, events, body) SELECT id, 1, 1, '\x0a0178' FROM made;
     INSERT INTO request_key (key, execution_id, request_hash) SELECT gen_random_uuid(), id, 'x' FROM made;
     INSERT INTO outcome (execution_id, state, failure_reason) SELECT id, 6, 0 FROM made WHERE ended;
     INSERT INTO lease (id, queue, priority, ids)

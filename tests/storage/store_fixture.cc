@@ -46,7 +46,7 @@ NewExecution MakeExecution(const std::string& request_id) {
   execution.request_id = request_id;
   execution.request_hash = Sha256("body");
   execution.action = "ScaleDeployment";
-  execution.accepted = {10, "accepted"};
+  execution.accepted = "accepted";
   return execution;
 }
 
@@ -58,7 +58,7 @@ Commit MakeStep(const HeldExecution& held, State state, int events) {
   commit.state = state;
   commit.machine = absl::StrCat("machine at ", held.last_seq + events);
   for (int i = 1; i <= events; ++i)
-    commit.events.push_back({11, absl::StrCat("event ", held.last_seq + i)});
+    commit.events.push_back(absl::StrCat("event ", held.last_seq + i));
   return commit;
 }
 

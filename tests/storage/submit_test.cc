@@ -133,7 +133,7 @@ TEST_F(Submits, ABadItemNeverFailsItsNeighbours) {
 TEST_F(Submits, AFullQueueIsRefusedAtOnce) {
   options_.queue_bytes = 10'000;
   NewExecution huge = MakeExecution();
-  huge.accepted.body = std::string(20'000, 'x');
+  huge.accepted = std::string(20'000, 'x');
 
   EXPECT_THAT(Submit(huge), StatusIs(absl::StatusCode::kResourceExhausted));
   EXPECT_OK(Submit(MakeExecution()));
