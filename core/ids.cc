@@ -1,5 +1,6 @@
 #include "core/ids.h"
 
+#include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <openssl/sha.h>
 
@@ -128,9 +129,12 @@ std::string RandomUuid() {
 }
 
 std::string Sha256(std::string_view bytes) {
+  // Fetched once: looking the algorithm up takes longer than hashing a short text.
+  static const EVP_MD* const algorithm = EVP_MD_fetch(nullptr, "SHA256", nullptr);
   std::string digest(SHA256_DIGEST_LENGTH, '\0');
-  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(),
-         reinterpret_cast<unsigned char*>(digest.data()));
+  CAPSTAN_CHECK(EVP_Digest(bytes.data(), bytes.size(),
+                           reinterpret_cast<unsigned char*>(digest.data()), nullptr, algorithm,
+                           nullptr) == 1);
   return digest;
 }
 
