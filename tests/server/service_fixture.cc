@@ -194,8 +194,7 @@ void ServiceTest::Store(storage::HeldExecution& held, const v1::ExecutionEvent& 
   if (commit.state == v1::Execution::STATE_FAILED) {
     commit.failure_reason = event.state_changed().failure_reason();
   }
-  commit.events.push_back(
-      {static_cast<storage::EventKind>(event.payload_case()), event.SerializeAsString()});
+  commit.events.push_back(event.SerializeAsString());
   const absl::StatusOr<storage::CommitResult> result = Commit(std::move(commit));
   ASSERT_OK(result);
   ASSERT_EQ(*result, storage::CommitResult::kCommitted);
