@@ -18,9 +18,11 @@ constexpr int kFewRaces = 150;
 constexpr int kMostFailures = 5;  // that are told in words
 constexpr absl::Duration kPatience = absl::Seconds(30);
 
-// How far the start of one side is moved after it was first, and how far at most.
+// How far the start of one side is moved after it was first: twice as far each time that it is
+// first again. And how far at most.
 constexpr int kStepMicros = 25;
-constexpr int kMostMicros = 5000;
+constexpr int kLongStepMicros = 2000;
+constexpr int kMostMicros = 100'000;
 
 const Statement kMarkDead{
     "test_mark_dead",
@@ -88,20 +90,23 @@ int RaceCount() {
   return count != nullptr ? std::atoi(count) : kFewRaces;
 }
 
-void Races::Run(const Race& race) {
+void RaceTrack::RunRaces(const Race& race) {
   const int races = RaceCount();
-  int a_first = 0, lead = 0;
+  int a_first = 0, lead = 0, step = kStepMicros;
+  bool before = false;
   std::minstd_rand random(1);
   std::uniform_int_distribution<int> jitter(-2 * kStepMicros, 2 * kStepMicros);
   {
     Rival rival(race.b);
     for (int i = 0; i < races; ++i) {
       if (race.prepare) race.prepare();
-      if (HasFatalFailure()) break;
+      if (::testing::Test::HasFatalFailure()) break;
       rival.Meet(race.a, absl::Microseconds(lead + jitter(random)));
       const bool first = race.a_was_first();
       a_first += first ? 1 : 0;
-      lead = std::clamp(lead + (first ? kStepMicros : -kStepMicros), -kMostMicros, kMostMicros);
+      step = first == before ? std::min(2 * step, kLongStepMicros) : kStepMicros;
+      before = first;
+      lead = std::clamp(lead + (first ? step : -step), -kMostMicros, kMostMicros);
     }
   }
   std::printf("%s: races=%d lost=%d first=%d/%d\n",
@@ -112,7 +117,7 @@ void Races::Run(const Race& race) {
   EXPECT_LT(a_first, races) << "one side was always first: no race";
 }
 
-void Races::Keep(bool kept, const std::string& promise) {
+void RaceTrack::Keep(bool kept, const std::string& promise) {
   if (kept) return;
   if (++lost_ <= kMostFailures) ADD_FAILURE() << promise;
 }

@@ -21,7 +21,7 @@ struct Race {
   std::function<void()> prepare;
   // The two sides, each on a thread of its own.
   std::function<void()> a, b;
-  // After each race: checks what became of it (see Races::Keep) and says whether `a` was first.
+  // After each race: checks what became of it (see RaceTrack::Keep) and says whether `a` was first.
   std::function<bool()> a_was_first;
 };
 
@@ -40,14 +40,21 @@ class HandClock final : public Clock {
   std::atomic<std::int64_t> micros_ = 0;
 };
 
-class Races : public StoreTest {
+// Part of a fixture.
+class RaceTrack {
  protected:
   // Runs `race` RaceCount() times and prints how it went. Fails when something was lost or when one
   // side was always first: then it was no race.
-  void Run(const Race& race);
-  // Counts a promise that was not kept as lost; the first few say why.
+  void RunRaces(const Race& race);
+  // Counts a promise that was not kept as lost; the first few say why. Thread-safe.
   void Keep(bool kept, const std::string& promise);
 
+ private:
+  std::atomic<int> lost_ = 0;
+};
+
+class Races : public StoreTest, protected RaceTrack {
+ protected:
   // `count` executions, each alone in a lease of `worker`.
   std::vector<HeldExecution> HoldMany(const WorkerId& worker, int count);
   std::unique_ptr<Connection> Connect();
@@ -69,7 +76,6 @@ class Races : public StoreTest {
  private:
   Connection& kept();
 
-  std::atomic<int> lost_ = 0;
   std::unique_ptr<Connection> kept_;
 };
 

@@ -29,15 +29,15 @@ TEST_F(SignalRaces, Hole1_ASignalAndAParkNeverLeaveAnExecutionAsleep) {
   const auto held = HoldMany(NewWorker(), RaceCount());
   std::size_t next = 0;
   absl::StatusOr<CommitResult> parked;
-  Run({.prepare = {},
-       .a = [&] { parked = Commit(MakePark(held[next], absl::Hours(1))); },
-       .b = [&] { AppendCancel(held[next].id); },
-       .a_was_first =
-           [&] {
-             EXPECT_OK(parked);
-             ++next;
-             return parked.ok() && *parked == CommitResult::kCommitted;
-           }});
+  RunRaces({.prepare = {},
+            .a = [&] { parked = Commit(MakePark(held[next], absl::Hours(1))); },
+            .b = [&] { AppendCancel(held[next].id); },
+            .a_was_first =
+                [&] {
+                  EXPECT_OK(parked);
+                  ++next;
+                  return parked.ok() && *parked == CommitResult::kCommitted;
+                }});
 
   EXPECT_EQ(Count("parked"), 0) << "each has a signal, so none may sleep";
   EXPECT_EQ(Count("execution WHERE lease_id IS NULL"), 0);
@@ -49,20 +49,20 @@ TEST_F(SignalRaces, Hole1_ASignalAndATimerWakeAnExecutionOnce) {
   HeldExecution held = SubmitAndClaim(worker);
   int signals = 0;
   absl::StatusOr<LeaseStore::Woken> woken;
-  Run({.prepare =
-           [&] {
-             ASSERT_THAT(Commit(MakePark(held, absl::ZeroDuration())),
-                         IsOkAndHolds(CommitResult::kCommitted));
-           },
-       .a = [&] { AppendCancel(held.id); },
-       .b = [&] { woken = leases().WakeDue(10); },
-       .a_was_first =
-           [&] {
-             EXPECT_OK(woken);
-             held = ClaimOnly(worker);
-             Keep(held.signals == ++signals, "the new holder is told of every signal");
-             return woken.ok() && woken->count == 0;
-           }});
+  RunRaces({.prepare =
+                [&] {
+                  ASSERT_THAT(Commit(MakePark(held, absl::ZeroDuration())),
+                              IsOkAndHolds(CommitResult::kCommitted));
+                },
+            .a = [&] { AppendCancel(held.id); },
+            .b = [&] { woken = leases().WakeDue(10); },
+            .a_was_first =
+                [&] {
+                  EXPECT_OK(woken);
+                  held = ClaimOnly(worker);
+                  Keep(held.signals == ++signals, "the new holder is told of every signal");
+                  return woken.ok() && woken->count == 0;
+                }});
 
   EXPECT_EQ(Count("parked"), 0);
   EXPECT_EQ(Count("lease"), 1);
@@ -72,18 +72,18 @@ TEST_F(SignalRaces, Hole4_ASignalNeverFencesTheHoldersStep) {
   const auto held = HoldMany(NewWorker(), RaceCount());
   std::size_t next = 0;
   absl::StatusOr<CommitResult> stored;
-  Run({.prepare = {},
-       .a = [&] { stored = Commit(MakeStep(held[next], v1::Execution::STATE_VALIDATING, 2)); },
-       .b = [&] { AppendCancel(held[next].id); },
-       .a_was_first =
-           [&] {
-             Keep(stored.ok() && *stored == CommitResult::kCommitted, "the step was shut out");
-             HeldExecution moved = held[next++];
-             moved.last_seq += 2;
-             const auto ended = Commit(MakeEnd(moved));
-             Keep(ended.ok() && *ended == CommitResult::kCommitted, "the end was shut out");
-             return SeqOfLastSignal() == 3;
-           }});
+  RunRaces({.prepare = {},
+            .a = [&] { stored = Commit(MakeStep(held[next], v1::Execution::STATE_VALIDATING, 2)); },
+            .b = [&] { AppendCancel(held[next].id); },
+            .a_was_first =
+                [&] {
+                  Keep(stored.ok() && *stored == CommitResult::kCommitted, "the step was shut out");
+                  HeldExecution moved = held[next++];
+                  moved.last_seq += 2;
+                  const auto ended = Commit(MakeEnd(moved));
+                  Keep(ended.ok() && *ended == CommitResult::kCommitted, "the end was shut out");
+                  return SeqOfLastSignal() == 3;
+                }});
 
   std::vector<ExecutionId> ids;
   for (const HeldExecution& h : held) ids.push_back(h.id);
@@ -97,36 +97,36 @@ TEST_F(SignalRaces, Hole6_TheSweepNeverLeasesWhatIsParkedWokenOrClaimed) {
   int race = 0;
   absl::Time moved, swept;
   int found = 0;
-  Run({.prepare = {},
-       .a =
-           [&] {
-             switch (race % 3) {
-               case 0:
-                 EXPECT_THAT(Commit(MakePark(held, absl::Hours(1))),
-                             IsOkAndHolds(CommitResult::kCommitted));
-                 break;
-               case 1:
-                 AppendCancel(held.id);
-                 break;
-               case 2:
-                 held = ClaimOnly(worker);
-                 break;
-             }
-             moved = absl::Now();
-           },
-       .b =
-           [&] {
-             found = leases().Sweep(100).value_or(-1);
-             swept = absl::Now();
-           },
-       .a_was_first =
-           [&] {
-             // It stands at the end now and looks at nothing the next time; that time is here.
-             Keep(found == 0, "the sweep leased what was not stranded");
-             Keep(leases().Sweep(100).value_or(-1) == 0, "the sweep found something");
-             ++race;
-             return moved < swept;
-           }});
+  RunRaces({.prepare = {},
+            .a =
+                [&] {
+                  switch (race % 3) {
+                    case 0:
+                      EXPECT_THAT(Commit(MakePark(held, absl::Hours(1))),
+                                  IsOkAndHolds(CommitResult::kCommitted));
+                      break;
+                    case 1:
+                      AppendCancel(held.id);
+                      break;
+                    case 2:
+                      held = ClaimOnly(worker);
+                      break;
+                  }
+                  moved = absl::Now();
+                },
+            .b =
+                [&] {
+                  found = leases().Sweep(100).value_or(-1);
+                  swept = absl::Now();
+                },
+            .a_was_first =
+                [&] {
+                  // It stands at the end now and looks at nothing the next time; that time is here.
+                  Keep(found == 0, "the sweep leased what was not stranded");
+                  Keep(leases().Sweep(100).value_or(-1) == 0, "the sweep found something");
+                  ++race;
+                  return moved < swept;
+                }});
 
   EXPECT_LE(Count("lease"), 1) << "never two leases for one execution";
 }
@@ -138,22 +138,22 @@ TEST_F(SignalRaces, Hole6_TwoSweepsLeaseAStrandedExecutionOnce) {
   const auto connection = Connect();
   const Statement strand{"strand", "DELETE FROM parked RETURNING execution_id"};
   int here = 0, there = 0;
-  Run({.prepare =
-           [&] {
-             ASSERT_OK(Commit(MakePark(held, absl::Hours(1))));
-             ASSERT_OK(connection->Run(strand));
-           },
-       .a = [&] { here = leases().Sweep(100).value_or(-1); },
-       .b = [&] { there = other->Sweep(100).value_or(-1); },
-       .a_was_first =
-           [&] {
-             Keep(here + there == 1, absl::StrCat("leased ", here, " and ", there, " times"));
-             held = ClaimOnly(worker);
-             // Both stand at the end now, unless they look again.
-             EXPECT_THAT(leases().Sweep(100), IsOkAndHolds(0));
-             EXPECT_THAT(other->Sweep(100), IsOkAndHolds(0));
-             return here == 1;
-           }});
+  RunRaces({.prepare =
+                [&] {
+                  ASSERT_OK(Commit(MakePark(held, absl::Hours(1))));
+                  ASSERT_OK(connection->Run(strand));
+                },
+            .a = [&] { here = leases().Sweep(100).value_or(-1); },
+            .b = [&] { there = other->Sweep(100).value_or(-1); },
+            .a_was_first =
+                [&] {
+                  Keep(here + there == 1, absl::StrCat("leased ", here, " and ", there, " times"));
+                  held = ClaimOnly(worker);
+                  // Both stand at the end now, unless they look again.
+                  EXPECT_THAT(leases().Sweep(100), IsOkAndHolds(0));
+                  EXPECT_THAT(other->Sweep(100), IsOkAndHolds(0));
+                  return here == 1;
+                }});
 
   EXPECT_EQ(Count("lease"), 1);
 }
@@ -164,27 +164,28 @@ TEST_F(SignalRaces, Hole9_AnIntentIsNeverStoredAfterACancelItHasNotSeen) {
   const auto held = HoldMany(NewWorker(), RaceCount());
   std::size_t next = 0;
   absl::StatusOr<CommitResult> stored;
-  Run({.prepare = {},
-       .a =
-           [&] {
-             auto intent = MakeStep(held[next], v1::Execution::STATE_VALIDATING);
-             intent.expected_signals = 0;
-             intent.decision = NewDecision{1, true, "digest", "{}", "{}"};
-             intent.artifacts.push_back({"job", "application/json", "{}"});
-             stored = Commit(std::move(intent));
-           },
-       .b = [&] { AppendCancel(held[next].id); },
-       .a_was_first =
-           [&] {
-             EXPECT_OK(stored);
-             const HeldExecution& h = held[next++];
-             const bool first = stored.ok() && *stored == CommitResult::kCommitted;
-             Keep(SeqOfLastSignal() == (first ? 2 : 1), "the cancel came first and was not seen");
-             Keep(leases().ReadArtifact(h.id, "job").ok() == first, "stored in part");
-             const auto signals = leases().ReadSignals(h.id, 0);
-             Keep(signals.ok() && signals->size() == 1, "the holder cannot read the cancel");
-             return first;
-           }});
+  RunRaces({.prepare = {},
+            .a =
+                [&] {
+                  auto intent = MakeStep(held[next], v1::Execution::STATE_VALIDATING);
+                  intent.expected_signals = 0;
+                  intent.decision = NewDecision{1, true, "digest", "{}", "{}"};
+                  intent.artifacts.push_back({"job", "application/json", "{}"});
+                  stored = Commit(std::move(intent));
+                },
+            .b = [&] { AppendCancel(held[next].id); },
+            .a_was_first =
+                [&] {
+                  EXPECT_OK(stored);
+                  const HeldExecution& h = held[next++];
+                  const bool first = stored.ok() && *stored == CommitResult::kCommitted;
+                  Keep(SeqOfLastSignal() == (first ? 2 : 1),
+                       "the cancel came first and was not seen");
+                  Keep(leases().ReadArtifact(h.id, "job").ok() == first, "stored in part");
+                  const auto signals = leases().ReadSignals(h.id, 0);
+                  Keep(signals.ok() && signals->size() == 1, "the holder cannot read the cancel");
+                  return first;
+                }});
 }
 
 }  // namespace

@@ -58,26 +58,26 @@ TEST_F(SubmitRaces, Hole8_AKeyHasOneWinnerAndEverybodyGetsItsId) {
     }
     for (std::size_t key = 0; key < kKeys; ++key) answers[key] = done[key].get_future().get();
   };
-  Run({.prepare = {},
-       .a = [&] { submit(submitter(), false, false, here); },
-       .b = [&] { submit(**rival, true, race % 5 == 0, there); },
-       .a_was_first =
-           [&] {
-             const bool other_body = race++ % 5 == 0;
-             for (std::size_t key = 0; key < kKeys; ++key) {
-               if (other_body && key == 1) {
-                 const bool a = here[key].ok(), b = there[key].ok();
-                 Keep(a != b, "one body wins, the other is refused");
-                 Keep(absl::IsAlreadyExists((a ? there : here)[key].status()), "not refused");
-                 continue;
-               }
-               Keep(here[key].ok() && there[key].ok(), "a submit failed");
-               if (!here[key].ok() || !there[key].ok()) continue;
-               Keep(here[key]->id == there[key]->id, "two executions for a key");
-               Keep(here[key]->deduplicated != there[key]->deduplicated, "not one winner");
-             }
-             return here[0].ok() && !here[0]->deduplicated;
-           }});
+  RunRaces({.prepare = {},
+            .a = [&] { submit(submitter(), false, false, here); },
+            .b = [&] { submit(**rival, true, race % 5 == 0, there); },
+            .a_was_first =
+                [&] {
+                  const bool other_body = race++ % 5 == 0;
+                  for (std::size_t key = 0; key < kKeys; ++key) {
+                    if (other_body && key == 1) {
+                      const bool a = here[key].ok(), b = there[key].ok();
+                      Keep(a != b, "one body wins, the other is refused");
+                      Keep(absl::IsAlreadyExists((a ? there : here)[key].status()), "not refused");
+                      continue;
+                    }
+                    Keep(here[key].ok() && there[key].ok(), "a submit failed");
+                    if (!here[key].ok() || !there[key].ok()) continue;
+                    Keep(here[key]->id == there[key]->id, "two executions for a key");
+                    Keep(here[key]->deduplicated != there[key]->deduplicated, "not one winner");
+                  }
+                  return here[0].ok() && !here[0]->deduplicated;
+                }});
 
   EXPECT_EQ(Count("execution"), kKeys * RaceCount());
   EXPECT_EQ(Sql("SELECT sum(cardinality(ids)) FROM lease"), absl::StrCat(kKeys * RaceCount()));
@@ -95,18 +95,18 @@ TEST_F(SubmitRaces, Hole5_ASubmitWhoseSessionEndsIsStoredOnce) {
     return answer.get_future().get();
   };
   Answer answer;
-  Run({.prepare = [&] { retries_ = 0; },
-       .a = [&] { answer = submit(); },
-       .b = [&] { EndSession("submit"); },
-       .a_was_first =
-           [&] {
-             Keep(answer.ok() && !answer->deduplicated, "a submit was not settled as its own");
-             const bool undisturbed = retries_ == 0;
-             if (undisturbed) {  // the next one finds the session gone and makes a new one
-               EXPECT_OK(submit());
-             }
-             return undisturbed;
-           }});
+  RunRaces({.prepare = [&] { retries_ = 0; },
+            .a = [&] { answer = submit(); },
+            .b = [&] { EndSession("submit"); },
+            .a_was_first =
+                [&] {
+                  Keep(answer.ok() && !answer->deduplicated, "a submit was not settled as its own");
+                  const bool undisturbed = retries_ == 0;
+                  if (undisturbed) {  // the next one finds the session gone and makes a new one
+                    EXPECT_OK(submit());
+                  }
+                  return undisturbed;
+                }});
 
   EXPECT_EQ(Count("execution"), submits);
   EXPECT_EQ(Sql("SELECT sum(cardinality(ids)) FROM lease"), absl::StrCat(submits));
@@ -127,20 +127,21 @@ TEST_F(SubmitRaces, Hole5_AStepWhoseSessionEndsIsStoredOnce) {
     return answer.get_future().get();
   };
   absl::StatusOr<CommitResult> answer;
-  Run({.prepare = [&] { retries_ = 0; },
-       .a = [&] { answer = step(); },
-       .b = [&] { EndSession("commit"); },
-       .a_was_first =
-           [&] {
-             Keep(answer.ok() && *answer == CommitResult::kCommitted, "a step was not settled");
-             held.last_seq += 2;
-             const bool undisturbed = retries_ == 0;
-             if (undisturbed) {
-               EXPECT_THAT(step(), IsOkAndHolds(CommitResult::kCommitted));
-               held.last_seq += 2;
-             }
-             return undisturbed;
-           }});
+  RunRaces({.prepare = [&] { retries_ = 0; },
+            .a = [&] { answer = step(); },
+            .b = [&] { EndSession("commit"); },
+            .a_was_first =
+                [&] {
+                  Keep(answer.ok() && *answer == CommitResult::kCommitted,
+                       "a step was not settled");
+                  held.last_seq += 2;
+                  const bool undisturbed = retries_ == 0;
+                  if (undisturbed) {
+                    EXPECT_THAT(step(), IsOkAndHolds(CommitResult::kCommitted));
+                    held.last_seq += 2;
+                  }
+                  return undisturbed;
+                }});
 
   const auto events = reader().ReadEvents(held.id, 0, 10'000);
   ASSERT_OK(events);
