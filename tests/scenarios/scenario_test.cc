@@ -14,6 +14,7 @@ namespace capstan::testing {
 namespace {
 
 using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 using v1::Execution;
@@ -100,6 +101,32 @@ TEST_F(ScenarioTest, AWorkerThatDiesWhileTheJobRunsIsReplacedAndTheJobIsAdopted)
   EXPECT_EQ(run.End().to(), Execution::STATE_SUCCEEDED);
   EXPECT_EQ(system_->kube().PodsRun(JobOf(name)), 1);
   EXPECT_EQ(system_->kube().CountCalls("create", "jobs"), 1);
+}
+
+// Whoever takes over before the Job is armed decides again; that decision too can be replayed.
+TEST(TakeoverTest, ADecisionMadeAgainAfterFactsCouldNotBeReadIsStoredWithItsInput) {
+  SystemOptions options;
+  options.worker_program = "capstan-worker-faults";
+  const auto system = System::Make(options);
+  Server server = system->StartServer();
+  const auto first = system->LaunchWorker({{"CAPSTAN_FAILPOINT", "job.arm.before:crash"}});
+  const std::string name = *Submit(server, Scale(3));
+  first->Wait();
+
+  kubesim::Fault fault = FaultOn("get", "deployments", kubesim::FaultKind::kStatus);
+  fault.count = 8;  // more than one call is tried
+  const int failed = system->kube().InjectFault(fault);
+  const auto second = system->StartWorker();
+  const Streamed run = Watch(server, name);
+
+  EXPECT_EQ(run.End().to(), Execution::STATE_SUCCEEDED);
+  EXPECT_EQ(system->kube().FaultHits(failed), fault.count);
+  const SqlRows decisions = MustRunSql(
+      system->dsn(),
+      "SELECT number, allow, input_json::json #>> '{parameters,replicas}', result_json::json ->> "
+      "'allow' FROM policy_decision ORDER BY number");
+  EXPECT_THAT(decisions,
+              ElementsAre(ElementsAre("1", "t", "3", "true"), ElementsAre("2", "t", "3", "true")));
 }
 
 TEST_F(ScenarioTest, AWorkerThatWasPausedPastItsLeaseDoesNotActWhenItWakes) {
