@@ -65,6 +65,7 @@ const std::vector<std::string> kWorkerFailpoints = {
     "runner.after_commit.STEP_ARM",
     "job.arm.before",
     "job.arm.after",
+    "signals.read",
     "runner.before_commit.STEP_WATCH",
     "runner.after_commit.STEP_WATCH",
     "runner.before_commit.STEP_VERIFY",
