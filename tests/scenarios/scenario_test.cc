@@ -121,10 +121,10 @@ TEST(TakeoverTest, ADecisionMadeAgainAfterFactsCouldNotBeReadIsStoredWithItsInpu
 
   EXPECT_EQ(run.End().to(), Execution::STATE_SUCCEEDED);
   EXPECT_EQ(system->kube().FaultHits(failed), fault.count);
-  const SqlRows decisions = MustRunSql(
-      system->dsn(),
-      "SELECT number, allow, input_json::json #>> '{parameters,replicas}', result_json::json ->> "
-      "'allow' FROM policy_decision ORDER BY number");
+  const SqlRows decisions =
+      MustRunSql(system->dsn(),
+                 "SELECT number, allow, nullif(input_json, '')::json #>> '{parameters,replicas}', "
+                 "nullif(result_json, '')::json ->> 'allow' FROM policy_decision ORDER BY number");
   EXPECT_THAT(decisions,
               ElementsAre(ElementsAre("1", "t", "3", "true"), ElementsAre("2", "t", "3", "true")));
 }
