@@ -17,6 +17,7 @@ bench() { # bench NAME options...
     fi
   fi
   "$bin/${name}_bench" "$@"
+  [ "$name" != storage ] || "$bin/action_bench"
 }
 
 case ${1:-all} in
