@@ -28,6 +28,9 @@ constexpr absl::Duration kLeastPingInterval = absl::Seconds(30);
 constexpr absl::Duration kConnectionAge = absl::Minutes(30);
 constexpr absl::Duration kConnectionAgeGrace = absl::Minutes(5);
 
+// How long a draining server goes on to say UNAVAILABLE to new calls: longer than a round trip.
+constexpr absl::Duration kFarewell = absl::Milliseconds(250);
+
 int Milliseconds(absl::Duration duration) {
   return static_cast<int>(absl::ToInt64Milliseconds(duration));
 }
@@ -123,7 +126,11 @@ void ApiServer::Drain(absl::Duration timeout) {
   parts_.metrics.draining.Set(1);
   health_.SetDraining();  // its watchers are told before their streams end
   parts_.streams.Drain();
-  server_->Shutdown(absl::ToChronoTime(absl::Now() + timeout));
+  const absl::Time end = absl::Now() + timeout;
+  // gRPC ends calls that come after its shutdown and before their client has heard of it with
+  // CANCELLED, as if somebody had left. For a moment we answer them ourselves.
+  parts_.clock.SleepFor(std::min(timeout, kFarewell), std::stop_token());
+  server_->Shutdown(absl::ToChronoTime(end));
   server_->Wait();
   server_.reset();
 }

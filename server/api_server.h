@@ -45,7 +45,8 @@ class ApiServer {
   int port() const { return port_; }
 
   // Accepts nothing new, ends streams with UNAVAILABLE and RetryInfo, lets unary calls finish for
-  // at most `timeout`, then cuts them off. Idempotent.
+  // at most `timeout`, then cuts them off. New calls are answered UNAVAILABLE for a moment before
+  // their connections end. Idempotent.
   void Drain(absl::Duration timeout);
 
  private:

@@ -35,6 +35,7 @@ grpc::ServerUnaryReactor* CatalogServiceImpl::ListActions(grpc::CallbackServerCo
                                                           v1::ListActionsResponse* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   Rpc rpc(parts_, kListActions, *context);
+  if (Refused(parts_, reactor, rpc)) return reactor;
   for (const catalog::ActionDefinition& action : parts_.catalog.List()) {
     *response->add_actions() = catalog::ToProto(action);
   }
@@ -47,6 +48,7 @@ grpc::ServerUnaryReactor* CatalogServiceImpl::GetAction(grpc::CallbackServerCont
                                                         v1::GetActionResponse* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   Rpc rpc(parts_, kGetAction, *context);
+  if (Refused(parts_, reactor, rpc)) return reactor;
   Answer(reactor, rpc, FindAction(parts_.catalog, request->name(), *response->mutable_action()));
   return reactor;
 }

@@ -170,6 +170,7 @@ grpc::ServerUnaryReactor* ExecutionServiceImpl::BatchExecuteActions(
   auto batch = std::shared_ptr<Batch>(new Batch{context->DefaultReactor(),
                                                 Rpc(parts_, kBatchExecuteActions, *context),
                                                 {request->requests_size() + 1}});
+  if (Refused(parts_, batch->reactor, batch->rpc)) return batch->reactor;
   if (absl::Status status = CheckBatch(*request); !status.ok()) {
     Answer(batch->reactor, batch->rpc, status);
     return batch->reactor;
@@ -219,6 +220,7 @@ grpc::ServerUnaryReactor* ExecutionServiceImpl::GetExecution(grpc::CallbackServe
                                                              v1::GetExecutionResponse* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   auto rpc = std::make_shared<Rpc>(parts_, kGetExecution, *context);
+  if (Refused(parts_, reactor, *rpc)) return reactor;
   const absl::StatusOr<ExecutionId> id = CheckExecutionName(request->name());
   if (!id.ok()) {
     Answer(reactor, *rpc, id.status());
@@ -251,6 +253,7 @@ grpc::ServerUnaryReactor* ExecutionServiceImpl::CancelExecution(
     v1::CancelExecutionResponse* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   auto rpc = std::make_shared<Rpc>(parts_, kCancelExecution, *context);
+  if (Refused(parts_, reactor, *rpc)) return reactor;
   const bool queued = parts_.pool.TrySubmit([this, reactor, rpc, request, response] {
     absl::StatusOr<ExecutionId> id = CheckExecutionName(request->name());
     absl::Status status = id.status();

@@ -42,6 +42,11 @@ void OpenStreams::Drain() {
   for (const auto& stream : open) stream->End(Draining());
 }
 
+absl::Status OpenStreams::Admit() const {
+  absl::MutexLock lock(&mu_);
+  return draining_ ? Draining() : absl::OkStatus();
+}
+
 void OpenStreams::EndThoseThatNeedTheStore() {
   std::vector<std::shared_ptr<EndableStream>> open;
   {

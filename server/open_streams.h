@@ -33,6 +33,8 @@ class OpenStreams {
 
   // Ends every stream with Draining(), and refuses new ones from now on.
   void Drain();
+  // OK, or Draining(): answer a call that needs no stream with that.
+  absl::Status Admit() const;
 
   // Ends every stream that needs the store with StoreAway().
   void EndThoseThatNeedTheStore();

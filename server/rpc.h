@@ -48,12 +48,20 @@ inline void Answer(grpc::ServerUnaryReactor* reactor, Rpc& rpc, const absl::Stat
   reactor->Finish(ToGrpcStatus(status));
 }
 
+// True: the server drains, and the call was answered so.
+inline bool Refused(const Parts& parts, grpc::ServerUnaryReactor* reactor, Rpc& rpc) {
+  const absl::Status admitted = parts.streams.Admit();
+  if (!admitted.ok()) Answer(reactor, rpc, admitted);
+  return !admitted.ok();
+}
+
 // A unary call whose work blocks on the store: runs `work`, an absl::Status(Rpc&), on the pool.
 template <class Work>
 grpc::ServerUnaryReactor* AnswerOnPool(const Parts& parts, std::string_view method,
                                        grpc::CallbackServerContext* context, Work work) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   auto rpc = std::make_shared<Rpc>(parts, method, *context);
+  if (Refused(parts, reactor, *rpc)) return reactor;
   const bool queued = parts.pool.TrySubmit([=]() mutable {
     const absl::Status status =
         context->IsCancelled() ? absl::CancelledError("the caller left") : work(*rpc);
