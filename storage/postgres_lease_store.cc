@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "core/failpoint.h"
 #include "core/log.h"
 #include "core/status_macros.h"
@@ -36,24 +38,6 @@ std::vector<LeaseRef> ReadLeases(const Rows& rows) {
     leases.push_back({rows.Int(i, 0), static_cast<std::int32_t>(rows.Int(i, 1))});
   }
   return leases;
-}
-
-absl::StatusOr<HeldExecution> ReadHeld(const Rows& rows, int i) {
-  HeldExecution held;
-  held.lease = {rows.Int(i, 0), static_cast<std::int32_t>(rows.Int(i, 1))};
-  held.takeovers = static_cast<std::int16_t>(rows.Int(i, 2));
-  held.alone = rows.Bool(i, 3);
-  held.id = rows.Uuid<ExecutionId>(i, 4);
-  held.state = static_cast<State>(rows.Int(i, 5));
-  held.last_seq = static_cast<std::int32_t>(rows.Int(i, 6));
-  held.signals = static_cast<std::int32_t>(rows.Int(i, 7));
-  held.machine = rows.Text(i, 8);
-  CAPSTAN_ASSIGN_OR_RETURN(auto events,
-                           DecodeEvents(held.id, 1, rows.Time(i, 10), rows.Bytes(i, 9)));
-  held.accepted = std::move(events.front().body);
-  held.create_time = rows.Time(i, 10);
-  held.queue_wait = rows.Interval(i, 11);
-  return held;
 }
 
 absl::Status MarkedDead() {
@@ -145,18 +129,22 @@ absl::StatusOr<std::vector<HeldExecution>> PostgresLeaseStore::LoadLocked(
   Params params;
   params.Add(worker);
   AddLeases(leases, params);
-  params.Add(IdArray(only));
   CAPSTAN_ASSIGN_OR_RETURN(const Rows rows, claim_.Run(sql::kLeaseLoad, params));
-  held.reserve(static_cast<std::size_t>(rows.size()));
+  const absl::flat_hash_set<ExecutionId> wanted(only.begin(), only.end());
   for (int i = 0; i < rows.size(); ++i) {
-    absl::StatusOr<HeldExecution> one = ReadHeld(rows, i);
-    if (one.ok()) {
-      held.push_back(*std::move(one));
-    } else {  // its neighbours go on
-      Log(Level::kError, "stored execution cannot be read; it is left alone",
-          {{"error", std::string(one.status().message())}});
+    std::vector<ExecutionId> ids = rows.Uuids<ExecutionId>(i, 4);
+    std::sort(ids.begin(), ids.end());
+    for (const ExecutionId& id : ids) {
+      if (!wanted.empty() && !wanted.contains(id)) continue;
+      HeldExecution& one = held.emplace_back();
+      one.id = id;
+      one.lease = {rows.Int(i, 0), static_cast<std::int32_t>(rows.Int(i, 1))};
+      one.takeovers = static_cast<std::int16_t>(rows.Int(i, 2));
+      one.queue_wait = rows.Interval(i, 3);
+      one.alone = ids.size() == 1;
     }
   }
+  CAPSTAN_RETURN_IF_ERROR(LoadExecutions(held));
   if (!only.empty()) return held;
 
   // Leases that nobody names any more (their last holder died before it could delete them) go away
@@ -173,6 +161,51 @@ absl::StatusOr<std::vector<HeldExecution>> PostgresLeaseStore::LoadLocked(
   AddLeases(unnamed, discard);
   CAPSTAN_RETURN_IF_ERROR(claim_.Run(sql::kLeaseDiscard, discard).status());
   return held;
+}
+
+absl::Status PostgresLeaseStore::LoadExecutions(std::vector<HeldExecution>& held) {
+  if (held.empty()) return absl::OkStatus();
+  Array ids(Element::kUuid, held.size() * 20);
+  absl::flat_hash_map<ExecutionId, std::size_t> places;
+  for (const HeldExecution& one : held) {
+    ids.Add(one.id);
+    places.emplace(one.id, places.size());
+  }
+  const Params params = Params().Add(std::move(ids));
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows executions, claim_.Run(sql::kExecutionLoad, params));
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows events, claim_.Run(sql::kEventFirst, params));
+
+  std::vector<bool> named(held.size()), readable(held.size());
+  for (int i = 0; i < executions.size(); ++i) {
+    const std::size_t place = places.at(executions.Uuid<ExecutionId>(i, 0));
+    HeldExecution& one = held[place];
+    named[place] = executions.Int(i, 1) == one.lease.id;
+    one.state = static_cast<State>(executions.Int(i, 2));
+    one.last_seq = static_cast<std::int32_t>(executions.Int(i, 3));
+    one.signals = static_cast<std::int32_t>(executions.Int(i, 4));
+    one.machine = executions.Text(i, 5);
+  }
+  for (int i = 0; i < events.size(); ++i) {
+    const std::size_t place = places.at(events.Uuid<ExecutionId>(i, 0));
+    HeldExecution& one = held[place];
+    one.create_time = events.Time(i, 1);
+    auto first = DecodeEvents(one.id, 1, one.create_time, events.Bytes(i, 2));
+    readable[place] = first.ok();
+    if (first.ok()) one.accepted = std::move(first->front().body);
+  }
+  std::vector<HeldExecution> ours;
+  ours.reserve(held.size());
+  for (std::size_t place = 0; place < held.size(); ++place) {
+    if (!named[place]) continue;
+    if (readable[place]) {
+      ours.push_back(std::move(held[place]));
+    } else {  // its neighbours go on
+      Log(Level::kError, "stored execution cannot be read; it is left alone",
+          {{"execution", held[place].id.ToString()}});
+    }
+  }
+  held = std::move(ours);
+  return absl::OkStatus();
 }
 
 absl::Status PostgresLeaseStore::SetDraining(const WorkerId& worker) {

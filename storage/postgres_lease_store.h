@@ -43,6 +43,9 @@ class PostgresLeaseStore final : public LeaseStore {
                                                         absl::Span<const LeaseRef> leases,
                                                         absl::Span<const ExecutionId> only)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(claim_mu_);
+  // Fills in what is read from the executions themselves; drops those that do not name their lease.
+  absl::Status LoadExecutions(std::vector<HeldExecution>& held)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(claim_mu_);
   absl::StatusOr<int> WakeSome(int limit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintenance_mu_);
   absl::StatusOr<int> TakeFromDead() ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintenance_mu_);
   absl::StatusOr<int> LeaseStranded(absl::Span<const ExecutionId> suspects)

@@ -12,13 +12,16 @@ using ::capstan::testing::MustRunSql;
 
 // The statements of the hot connections; those of the Reader are planned for each execution.
 const Statement* const kHot[] = {
-    &sql::kSubmit,          &sql::kSubmitExisting, &sql::kCommit,         &sql::kCommitSettle,
-    &sql::kCommitPark,      &sql::kCommitDecide,   &sql::kCommitArtifact, &sql::kLogAppend,
-    &sql::kLeaseClaim,      &sql::kLeaseLoad,      &sql::kLeaseDiscard,   &sql::kLeaseRelease,
-    &sql::kLeaseReleaseAll, &sql::kLeaseReap,      &sql::kLeaseSplit,     &sql::kWake,
-    &sql::kWakeCandidates,  &sql::kWakeLock,       &sql::kWakeNext,       &sql::kWorkerHeartbeat,
-    &sql::kWorkerLeases,    &sql::kSweepSlice,     &sql::kSweepLock,      &sql::kSweepLease,
-    &sql::kFeedRead,        &sql::kSignalRead,     &sql::kArtifactRead,   &sql::kSignalCount,
+    &sql::kSubmit,          &sql::kSubmitExisting, &sql::kCommit,
+    &sql::kCommitSettle,    &sql::kCommitPark,     &sql::kCommitDecide,
+    &sql::kCommitArtifact,  &sql::kLogAppend,      &sql::kLeaseClaim,
+    &sql::kLeaseLoad,       &sql::kExecutionLoad,  &sql::kEventFirst,
+    &sql::kLeaseDiscard,    &sql::kLeaseRelease,   &sql::kLeaseReleaseAll,
+    &sql::kLeaseReap,       &sql::kLeaseSplit,     &sql::kWake,
+    &sql::kWakeCandidates,  &sql::kWakeLock,       &sql::kWakeNext,
+    &sql::kWorkerHeartbeat, &sql::kWorkerLeases,   &sql::kSweepSlice,
+    &sql::kSweepLock,       &sql::kSweepLease,     &sql::kFeedRead,
+    &sql::kSignalRead,      &sql::kArtifactRead,   &sql::kSignalCount,
 };
 
 int ParameterCount(const std::string& text) {
