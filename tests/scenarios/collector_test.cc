@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <cstdio>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -189,9 +190,7 @@ struct Traced {
 class CollectorTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
-    program_ = new absl::StatusOr<std::string>(Tool("otelcol"));
-    if (!program_->ok()) return;
-    Traced traced(**program_);
+    Traced traced(*Tool("otelcol"));
     const auto worker = traced.StartWorker();
     traced_ = new Streamed(ExecuteInTrace(traced.server, Scale(3)));
     untraced_ = new Streamed(Execute(traced.server, Scale(2)));
@@ -202,20 +201,13 @@ class CollectorTest : public ::testing::Test {
     delete spans_;
     delete untraced_;
     delete traced_;
-    delete program_;
   }
 
-  void SetUp() override {
-    if (!program_->ok()) GTEST_SKIP() << "NOT RUN: " << program_->status().message();
-  }
-
-  static absl::StatusOr<std::string>* program_;
   static Streamed* traced_;
   static Streamed* untraced_;
   static std::vector<Exported>* spans_;
 };
 
-absl::StatusOr<std::string>* CollectorTest::program_ = nullptr;
 Streamed* CollectorTest::traced_ = nullptr;
 Streamed* CollectorTest::untraced_ = nullptr;
 std::vector<Exported>* CollectorTest::spans_ = nullptr;
@@ -280,7 +272,7 @@ TEST_F(CollectorTest, ACallOutsideAnyTraceBeginsOne) {
 }
 
 TEST_F(CollectorTest, AWorkerThatTakesOverGoesOnInTheSameTrace) {
-  Traced traced(**program_);
+  Traced traced(*Tool("otelcol"));
   kubesim::KubeSim& kube = traced.system->kube();
   auto first = traced.StartWorker();
   kube.HoldJobs();
@@ -305,3 +297,12 @@ TEST_F(CollectorTest, AWorkerThatTakesOverGoesOnInTheSameTrace) {
 
 }  // namespace
 }  // namespace capstan::testing
+
+int main(int argc, char** argv) {
+  testing::InitGoogleTest(&argc, argv);
+  const absl::StatusOr<std::string> tool = capstan::testing::Tool("otelcol");
+  if (tool.ok()) return RUN_ALL_TESTS();
+  std::printf("NOT RUN: %d tests: %s\n", testing::UnitTest::GetInstance()->total_test_count(),
+              tool.status().ToString().c_str());
+  return capstan::testing::kNotRun;
+}

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -109,14 +110,12 @@ class PrometheusTest : public ::testing::Test {
   };
 
   static void SetUpTestSuite() {
-    program_ = new absl::StatusOr<std::string>(Tool("prometheus"));
-    if (!program_->ok()) return;
     running_ = new Installation();
     Installation& all = *running_;
     const std::string worker =
         absl::StrCat("127.0.0.1:", FromLog(*all.worker, "\"http_port\":\"", "\""));
     all.prometheus = std::make_unique<Prometheus>(
-        **program_, *all.system,
+        *Tool("prometheus"), *all.system,
         std::map<std::string, std::string>{
             {"capstan-server", all.server.http.substr(std::string("http://").size())},
             {"capstan-worker", worker}});
@@ -132,14 +131,7 @@ class PrometheusTest : public ::testing::Test {
     CAPSTAN_CHECK(all.prometheus->WaitFor(Scraped(scrapes + 3)));
   }
 
-  static void TearDownTestSuite() {
-    delete running_;
-    delete program_;
-  }
-
-  void SetUp() override {
-    if (!program_->ok()) GTEST_SKIP() << "NOT RUN: " << program_->status().message();
-  }
+  static void TearDownTestSuite() { delete running_; }
 
   // Both targets were scraped at least so often, and answered.
   static std::string Scraped(int times) {
@@ -148,11 +140,9 @@ class PrometheusTest : public ::testing::Test {
 
   static const Prometheus& prometheus() { return *running_->prometheus; }
 
-  static absl::StatusOr<std::string>* program_;
   static Installation* running_;
 };
 
-absl::StatusOr<std::string>* PrometheusTest::program_ = nullptr;
 PrometheusTest::Installation* PrometheusTest::running_ = nullptr;
 
 // Its series, one for a statement and how it failed, begin when that first happens.
@@ -256,3 +246,12 @@ TEST_F(PrometheusTest, BothProgramsAreUpAndNothingTheySayIsRefused) {
 
 }  // namespace
 }  // namespace capstan::testing
+
+int main(int argc, char** argv) {
+  testing::InitGoogleTest(&argc, argv);
+  const absl::StatusOr<std::string> tool = capstan::testing::Tool("prometheus");
+  if (tool.ok()) return RUN_ALL_TESTS();
+  std::printf("NOT RUN: %d tests: %s\n", testing::UnitTest::GetInstance()->total_test_count(),
+              tool.status().ToString().c_str());
+  return capstan::testing::kNotRun;
+}

@@ -9,8 +9,9 @@
 namespace capstan::testing {
 
 // The path of a program that tests/e2e/tools.sh knows; making it takes up to a minute the first
-// time. UNAVAILABLE, with the reason, where it cannot be made: skip with "NOT RUN: " and the
-// message, which ctest then counts as skipped.
+// time. UNAVAILABLE, with the reason, where it cannot be made: the test program says how many
+// tests were not run and ends with kNotRun.
+inline constexpr int kNotRun = 77;  // SKIP_RETURN_CODE of CMakeLists.txt: ctest lists it
 absl::StatusOr<std::string> Tool(const std::string& name);
 
 // What follows `before` on its line of the log, up to `after`; "" when it is not there.
