@@ -74,10 +74,15 @@ class Faults : public StoreTest {
                      "EACH ROW EXECUTE "
                      "FUNCTION fail(); SELECT 1"));
   }
+  std::vector<StoredEvent> EventsOf(const ExecutionId& id) {
+    const auto events = reader().ReadEvents(id, 0, 100);
+    EXPECT_OK(events);
+    return events.ok() ? *events : std::vector<StoredEvent>();
+  }
   void ExpectOneExecution(const SubmitResult& result) {
     EXPECT_FALSE(result.deduplicated) << "the caller sent it once";
     EXPECT_EQ(Count("execution"), 1);
-    EXPECT_EQ(Count("event"), 1);
+    EXPECT_THAT(EventsOf(result.id), SizeIs(1));
     EXPECT_EQ(Sql("SELECT sum(cardinality(ids)) FROM lease"), "1");
   }
 };
@@ -133,7 +138,7 @@ TEST_P(LostCommit, OfAStepIsSettledBySendingItAgain) {
               IsOkAndHolds(CommitResult::kCommitted));
 
   EXPECT_TRUE(WasHit(GetParam()));
-  EXPECT_EQ(Count("event"), 3);
+  EXPECT_THAT(EventsOf(held.id), SizeIs(3));
   EXPECT_EQ(Reload(worker, held).at(0).last_seq, 3);
 }
 
@@ -144,7 +149,7 @@ TEST_P(LostCommit, OfAnEndIsSettledBySendingItAgain) {
 
   EXPECT_THAT(Commit(MakeEnd(held)), IsOkAndHolds(CommitResult::kCommitted));
 
-  EXPECT_EQ(Count("event"), 3);
+  EXPECT_THAT(EventsOf(held.id), SizeIs(3));
   EXPECT_EQ(Count("outcome"), 1);
 }
 
@@ -249,7 +254,7 @@ TEST_P(RolledBack, FlushesAreSentAgainAsAWhole) {
 
   EXPECT_THAT(Commit(MakeEnd(held[0])), IsOkAndHolds(CommitResult::kCommitted));
 
-  EXPECT_EQ(Count("event"), 3);
+  EXPECT_THAT(EventsOf(held[0].id), SizeIs(3));
   EXPECT_EQ(Count("outcome"), 1);
 }
 
@@ -337,6 +342,8 @@ TEST_F(Crash, NothingAcknowledgedIsLostWhenPostgresIsKilledUnderLoad_S2_31) {
   for (const auto& row : testing::MustRunSql(options.dsn, "SELECT id FROM execution")) {
     stored.insert(*ExecutionId::Parse(row[0]));
   }
+  std::printf("cycles=%d acknowledged=%zu stored=%zu unknown=%d\n", cycles, acknowledged.size(),
+              stored.size(), unknown);
   EXPECT_EQ(unknown, 0) << "each was settled within its deadline";
   EXPECT_EQ(stored, acknowledged) << "nothing lost, nothing stored twice";
   EXPECT_EQ(testing::SqlValue(options.dsn, "SELECT sum(cardinality(ids)) FROM lease"),
