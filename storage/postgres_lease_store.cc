@@ -166,43 +166,39 @@ absl::StatusOr<std::vector<HeldExecution>> PostgresLeaseStore::LoadLocked(
 absl::Status PostgresLeaseStore::LoadExecutions(std::vector<HeldExecution>& held) {
   if (held.empty()) return absl::OkStatus();
   Array ids(Element::kUuid, held.size() * 20);
-  absl::flat_hash_map<ExecutionId, std::size_t> places;
-  for (const HeldExecution& one : held) {
-    ids.Add(one.id);
-    places.emplace(one.id, places.size());
-  }
+  for (const HeldExecution& one : held) ids.Add(one.id);
   const Params params = Params().Add(std::move(ids));
   CAPSTAN_ASSIGN_OR_RETURN(const Rows executions, claim_.Run(sql::kExecutionLoad, params));
   CAPSTAN_ASSIGN_OR_RETURN(const Rows events, claim_.Run(sql::kEventFirst, params));
+  absl::flat_hash_map<ExecutionId, int> execution_rows, event_rows;
+  for (int i = 0; i < executions.size(); ++i)
+    execution_rows[executions.Uuid<ExecutionId>(i, 0)] = i;
+  for (int i = 0; i < events.size(); ++i) event_rows[events.Uuid<ExecutionId>(i, 0)] = i;
 
-  std::vector<bool> named(held.size()), readable(held.size());
-  for (int i = 0; i < executions.size(); ++i) {
-    const std::size_t place = places.at(executions.Uuid<ExecutionId>(i, 0));
-    HeldExecution& one = held[place];
-    named[place] = executions.Int(i, 1) == one.lease.id;
-    one.state = static_cast<State>(executions.Int(i, 2));
-    one.last_seq = static_cast<std::int32_t>(executions.Int(i, 3));
-    one.signals = static_cast<std::int32_t>(executions.Int(i, 4));
-    one.machine = executions.Text(i, 5);
-  }
-  for (int i = 0; i < events.size(); ++i) {
-    const std::size_t place = places.at(events.Uuid<ExecutionId>(i, 0));
-    HeldExecution& one = held[place];
-    one.create_time = events.Time(i, 1);
-    auto first = DecodeEvents(one.id, 1, one.create_time, events.Bytes(i, 2));
-    readable[place] = first.ok();
-    if (first.ok()) one.accepted = std::move(first->front().body);
-  }
+  // An execution may be listed twice: by the lease it names, and by one that it has left.
   std::vector<HeldExecution> ours;
   ours.reserve(held.size());
-  for (std::size_t place = 0; place < held.size(); ++place) {
-    if (!named[place]) continue;
-    if (readable[place]) {
-      ours.push_back(std::move(held[place]));
-    } else {  // its neighbours go on
-      Log(Level::kError, "stored execution cannot be read; it is left alone",
-          {{"execution", held[place].id.ToString()}});
+  for (HeldExecution& one : held) {
+    const auto execution = execution_rows.find(one.id);
+    if (execution == execution_rows.end() || executions.Int(execution->second, 1) != one.lease.id) {
+      continue;
     }
+    one.state = static_cast<State>(executions.Int(execution->second, 2));
+    one.last_seq = static_cast<std::int32_t>(executions.Int(execution->second, 3));
+    one.signals = static_cast<std::int32_t>(executions.Int(execution->second, 4));
+    one.machine = executions.Text(execution->second, 5);
+    absl::StatusOr<std::vector<StoredEvent>> first = absl::NotFoundError("event 1 is missing");
+    if (const auto event = event_rows.find(one.id); event != event_rows.end()) {
+      one.create_time = events.Time(event->second, 1);
+      first = DecodeEvents(one.id, 1, one.create_time, events.Bytes(event->second, 2));
+    }
+    if (!first.ok()) {  // its neighbours go on
+      Log(Level::kError, "stored execution cannot be read; it is left alone",
+          {{"execution", one.id.ToString()}});
+      continue;
+    }
+    one.accepted = std::move(first->front().body);
+    ours.push_back(std::move(one));
   }
   held = std::move(ours);
   return absl::OkStatus();

@@ -200,6 +200,31 @@ TEST_F(Leases, ALeaseThatNobodyNamesGoesWhenItIsLoaded) {
   EXPECT_EQ(Count("lease"), 0);
 }
 
+TEST_F(Leases, AnExecutionThatTwoClaimedLeasesListIsHeldUnderTheOneItNames) {
+  const WorkerId first = NewWorker(), second = NewWorker();
+  const auto held = HoldTogether(first, 6);
+  ASSERT_THAT(held, SizeIs(6));
+  for (const std::size_t i : {0u, 2u, 4u}) {  // they leave, and come back in a lease of their own
+    ASSERT_OK(Commit(MakePark(held[i], absl::ZeroDuration())));
+  }
+  ASSERT_EQ(leases().WakeDue(10)->count, 3);
+  ASSERT_OK(Commit(MakeStep(held[5], v1::Execution::STATE_VALIDATING, 3)));
+  ASSERT_OK(leases().Release(first, {held[0].lease}));
+
+  const auto claimed = Claim(second);
+
+  ASSERT_THAT(claimed, SizeIs(6));
+  std::map<ExecutionId, HeldExecution> by_id;
+  for (const HeldExecution& one : claimed) by_id[one.id] = one;
+  for (std::size_t i = 0; i < held.size(); ++i) {
+    const HeldExecution& one = by_id.at(held[i].id);
+    const bool left = i % 2 == 0;
+    EXPECT_EQ(one.lease.id == held[i].lease.id, !left);
+    EXPECT_EQ(one.last_seq, held[i].last_seq + (left ? 1 : i == 5 ? 3 : 0));
+    EXPECT_THAT(Commit(MakeEnd(one)), IsOkAndHolds(CommitResult::kCommitted));
+  }
+}
+
 TEST_F(Leases, ALeaseStaysUntilItsLastExecutionHasLeft) {
   const WorkerId worker = NewWorker();
   const auto held = HoldTogether(worker, 16);
