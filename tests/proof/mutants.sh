@@ -2,15 +2,11 @@
 # Takes one guard of the protocol away at a time, in a copy of the tree, and shows that a test fails
 # for it. A guard that no test misses is a guard that the next change may lose.
 #
-#   tests/proof/mutants.sh [NAME…]           all, or those named; about ten minutes the first time
-#   tests/proof/mutants.sh --crash [NAME…]   the same guards against the crash matrix, to see which of
-#                                            them it misses too; a minute or two each
+#   tests/proof/mutants.sh [NAME…]     all, or those named; about ten minutes the first time
 #
 # The copy and its build stay in build/mutants, so that a second run compiles little.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-crash=no
-if [ "${1:-}" = --crash ]; then crash=yes; shift; fi
 copy=$PWD/build/mutants/tree
 out=$PWD/build/mutants/out
 mkdir -p "$copy" "$out"
@@ -20,6 +16,9 @@ git ls-files --cached --others --exclude-standard | while read -r file; do
   mkdir -p "$copy/$(dirname "$file")"
   cp -p "$file" "$copy/$file"
   touch "$copy/$file"
+done
+find "$copy" -type f -printf '%P\n' | while read -r file; do
+  if [ ! -f "$file" ]; then rm "$copy/$file"; fi
 done
 bad=0
 
@@ -38,18 +37,6 @@ build_and_run() { # build_and_run TEST [FILTER] → 0: passed, 1: failed
     > "$out/$1.log" 2>&1)
 }
 
-# Processes with the guard taken away, paused past their lease at every failpoint and killed there.
-crash_matrix() { # → 0: all promises were kept
-  ninja -C "$out" crash_test > "$out/crash_test.build.log" 2>&1 ||
-    { tail -20 "$out/crash_test.build.log" >&2; exit 1; }
-  local kept=0
-  for trouble in 'pause other' 'crash other'; do
-    (cd "$copy" && CAPSTAN_CRASH_ONLY=$trouble "$out/tests-bin/crash_test" \
-      --gtest_filter='CrashMatrixTest.*' > "$out/crash_test.log" 2>&1) || { kept=1; break; }
-  done
-  return $kept
-}
-
 # mutant NAME FILES EDIT TEST [FILTER]: with EDIT on FILES, TEST fails; without it, it passes. EDIT is
 # for sed, or @FILE, which takes the place of FILES.
 mutant() {
@@ -66,12 +53,6 @@ mutant() {
   if [ -n "$unchanged" ]; then
     echo "BAD   $name: the edit changes nothing in $unchanged"
     bad=1
-  elif [ $crash = yes ]; then
-    if crash_matrix; then
-      echo "-     $name: not missed by the crash matrix"
-    else
-      echo "ok    $name: $(grep -m1 -oP 'cases=.*' "$out/crash_test.log" || echo 'the crash matrix fails')"
-    fi
   elif build_and_run "$program" "$filter"; then
     echo "BAD   $name: $program passes without this guard"
     bad=1
@@ -88,13 +69,10 @@ mutant() {
 wanted=("$@")
 [ -f "$out/build.ninja" ] || (cd "$copy" && cmake --preset release -B "$out" > "$out/cmake.log")
 
-if [ $crash = yes ]; then
-  crash_matrix || { echo 'BAD   the crash matrix fails before anything was taken away'; exit 1; }
-else
-  for program in "${!filters[@]}"; do
-    CAPSTAN_RACES=150 build_and_run "$program" || { echo "BAD   $program fails before anything was taken away"; exit 1; }
-  done
-fi
+for program in "${!filters[@]}"; do
+  CAPSTAN_RACES=150 build_and_run "$program" ||
+    { echo "BAD   $program fails before anything was taken away"; exit 1; }
+done
 
 mutant lease-test storage/queries/commit.sql \
   's/WHERE \(\(i\.lease_id, i\.epoch\) IN .*/WHERE true/' storage_test
