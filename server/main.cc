@@ -180,12 +180,7 @@ absl::Status Serve(const config::v1::ServerConfig& config, const std::string& po
   HealthMonitor health(clock, kHealthInterval, [&reader] { return reader->CheckReady(); });
   Housekeeping housekeeping(
       clock, {{[&] {
-                 CAPSTAN_ASSIGN_OR_RETURN(auto stats, reader->ReadStats());
-                 for (const storage::Queue queue :
-                      {storage::Queue::kAction, storage::Queue::kTask}) {  // empty: not read, is 0
-                   stats.ready_by_queue.try_emplace(static_cast<int>(queue), 0);
-                   stats.oldest_ready_by_queue.try_emplace(static_cast<int>(queue));
-                 }
+                 CAPSTAN_ASSIGN_OR_RETURN(const auto stats, reader->ReadStats());
                  storage::Export(stats, store_metrics);
                  return absl::OkStatus();
                },

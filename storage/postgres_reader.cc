@@ -271,6 +271,10 @@ absl::Status PostgresReader::CheckReady() {
 absl::StatusOr<Reader::Stats> PostgresReader::ReadStats() {
   CAPSTAN_ASSIGN_OR_RETURN(const Rows rows, RunOne(sql::kStats, {}));
   Stats stats;
+  for (const Queue queue : {Queue::kAction, Queue::kTask}) {  // an empty one has no row
+    stats.ready_by_queue[static_cast<int>(queue)] = 0;
+    stats.oldest_ready_by_queue[static_cast<int>(queue)] = absl::ZeroDuration();
+  }
   const auto queues = rows.Ints(0, 0), executions = rows.Ints(0, 1), oldest = rows.Ints(0, 2);
   for (std::size_t i = 0; i < queues.size(); ++i) {
     const int queue = static_cast<int>(queues[i]);

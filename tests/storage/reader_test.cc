@@ -137,6 +137,14 @@ TEST_F(Reading, FiguresCountReadyParkedAndWorkers) {
   EXPECT_GE(stats->oldest_ready_by_queue.at(1), absl::ZeroDuration());
   EXPECT_EQ(stats->parked, 1);
   EXPECT_EQ(stats->live_workers, 1);
+
+  ASSERT_EQ(Claim(worker).size(), 3u);
+  const auto emptied = reader().ReadStats();
+  ASSERT_OK(emptied);
+  for (const int queue : {1, 2}) {  // a gauge that nobody sets keeps its last value
+    EXPECT_EQ(emptied->ready_by_queue.at(queue), 0);
+    EXPECT_EQ(emptied->oldest_ready_by_queue.at(queue), absl::ZeroDuration());
+  }
 }
 
 TEST_F(Reading, ABusyPoolRefusesAfterItsWait) {
