@@ -88,10 +88,10 @@ void FlushingCommitter::Flush(std::vector<Item> items) {
   steps.stopping = [this] { return combiner_->stopping(); };
 
   // Sorted by execution for the order of locks, and one step of an execution at a time.
-  std::stable_sort(items.begin(), items.end(),
-                   [](const Item& a, const Item& b) { return a.commit.id < b.commit.id; });
   std::vector<Item*> rest;
   for (Item& item : items) rest.push_back(&item);
+  std::stable_sort(rest.begin(), rest.end(),
+                   [](const Item* a, const Item* b) { return a->commit.id < b->commit.id; });
   while (!rest.empty()) {
     std::vector<Item*> round, later;
     for (Item* item : rest) {

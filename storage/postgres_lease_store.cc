@@ -167,7 +167,9 @@ absl::Status PostgresLeaseStore::LoadExecutions(std::vector<HeldExecution>& held
   if (held.empty()) return absl::OkStatus();
   Array ids(Element::kUuid, held.size() * 20);
   for (const HeldExecution& one : held) ids.Add(one.id);
-  const Params params = Params().Add(std::move(ids));
+  const auto [least, greatest] = std::minmax_element(
+      held.begin(), held.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+  const Params params = Params().Add(std::move(ids)).Add(least->id).Add(greatest->id);
   CAPSTAN_ASSIGN_OR_RETURN(const Rows executions, claim_.Run(sql::kExecutionLoad, params));
   CAPSTAN_ASSIGN_OR_RETURN(const Rows events, claim_.Run(sql::kEventFirst, params));
   absl::flat_hash_map<ExecutionId, int> execution_rows, event_rows;

@@ -195,13 +195,17 @@ absl::Status FlushingSubmitter::Send(std::span<Item*> items) {
     return lost;
   }
   const absl::Time before = database_clock_.Before();
-  CAPSTAN_ASSIGN_OR_RETURN(const Rows result, connection_.Run(sql::kSubmit, params));
-  database_clock_.Measured(before, result.Time(0, 0));
+  const absl::StatusOr<Rows> result = connection_.Run(sql::kSubmit, params);
+  // Another flush has just stored one of the keys: sent again, this one finds it.
+  if (absl::IsAlreadyExists(result.status()))
+    return absl::AbortedError("submit: a request id was stored meanwhile");
+  CAPSTAN_RETURN_IF_ERROR(result.status());
+  database_clock_.Measured(before, result->Time(0, 0));
   if (absl::Status lost = HitFailpoint("submit.after_commit"); !lost.ok()) {
     connection_.Close();
     return lost;
   }
-  return AnswerExisting(items, result);
+  return AnswerExisting(items, *result);
 }
 
 absl::Status FlushingSubmitter::AnswerExisting(std::span<Item*> items, const Rows& result) {

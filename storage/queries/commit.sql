@@ -6,13 +6,7 @@
 -- $10 leaves bool[] (gives the lease back), $11 body bytea[] (of the row with its events), $12 distinct lease ids bigint[]
 -- IS TRUE keeps the planner from making joins of IN; hashed look-ups are what is wanted.
 -- Index: lease_pkey, execution_pkey.
-WITH item AS MATERIALIZED (
-  SELECT i.*
-  FROM unnest($1::uuid[], $2::bigint[], $3::int[], $4::int[], $5::int[], $6::int[], $7::smallint[], $8::smallint[],
-              $9::bytea[], $10::bool[], $11::bytea[]) WITH ORDINALITY
-    AS i (id, lease_id, epoch, seq, signals, events, state, failure_reason, machine, leaves, body, number)
-),
-held AS MATERIALIZED (
+WITH held AS MATERIALIZED (
   SELECT l.id, l.epoch
   FROM lease AS l
   WHERE l.id = ANY ($12::bigint[])
@@ -21,7 +15,9 @@ held AS MATERIALIZED (
 ),
 allowed AS MATERIALIZED (
   SELECT i.*
-  FROM item AS i
+  FROM unnest($1::uuid[], $2::bigint[], $3::int[], $4::int[], $5::int[], $6::int[], $7::smallint[], $8::smallint[],
+              $9::bytea[], $10::bool[], $11::bytea[]) WITH ORDINALITY
+    AS i (id, lease_id, epoch, seq, signals, events, state, failure_reason, machine, leaves, body, number)
   WHERE ((i.lease_id, i.epoch) IN (SELECT h.id, h.epoch FROM held AS h)) IS TRUE
 ),
 moved AS (

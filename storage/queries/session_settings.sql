@@ -13,5 +13,6 @@ SELECT set_config('statement_timeout', $1::text, false),
        set_config('cpu_tuple_cost', $6::text, false),
        set_config('cpu_index_tuple_cost', $6::text, false),
        set_config('jit', 'off', false),
+       set_config('max_parallel_workers_per_gather', '0', false),
        set_config('client_min_messages', 'warning', false),
        set_config('TimeZone', 'UTC', false)

@@ -3,30 +3,31 @@
 -- $1 id uuid[], $2 key uuid[], $3 request_hash bytea[], $4 chunk int[] (0..1023, of one queue and priority each),
 -- $5 queue smallint[], $6 priority smallint[], $7 action text[], $8 caller text[], $9 parent_name text[],
 -- $10 parent_step int[], $11 labels text[] (JSON), $12 body bytea[] (of the row with event 1)
--- IS TRUE keeps the planner from making a join of IN; a hashed look-up is what is wanted.
+-- A key that comes into being between look and insert fails the whole flush (23505), which is then sent again. Looking
+-- first costs less than ON CONFLICT, which looks as well, and then writes each row twice.
+-- IS FALSE keeps the planner from making a join of IN; a hashed look-up is what is wanted.
 -- Index: request_key_pkey.
-WITH item AS MATERIALIZED (
-  SELECT i.*
-  FROM unnest($1::uuid[], $2::uuid[], $3::bytea[], $4::int[], $5::smallint[], $6::smallint[], $7::text[], $8::text[],
-              $9::text[], $10::int[], $11::text[], $12::bytea[])
-    AS i (id, key, request_hash, chunk, queue, priority, action, caller, parent_name, parent_step, labels, body)
-),
-won AS (
-  INSERT INTO request_key (key, execution_id, request_hash)
-  SELECT i.key, i.id, i.request_hash
-  FROM item AS i
-  ORDER BY i.key
-  ON CONFLICT (key) DO NOTHING
-  RETURNING execution_id
+WITH known AS MATERIALIZED (
+  SELECT k.key
+  FROM request_key AS k
+  WHERE k.key = ANY ($2::uuid[])
 ),
 block AS MATERIALIZED (
   SELECT nextval('lease_block') * 1024 AS first
 ),
 fresh AS MATERIALIZED (
   SELECT i.*, b.first + i.chunk AS lease_id
-  FROM item AS i
-  CROSS JOIN block AS b
-  WHERE (i.id IN (SELECT w.execution_id FROM won AS w)) IS TRUE
+  FROM block AS b
+  CROSS JOIN unnest($1::uuid[], $2::uuid[], $3::bytea[], $4::int[], $5::smallint[], $6::smallint[], $7::text[], $8::text[],
+              $9::text[], $10::int[], $11::text[], $12::bytea[])
+    AS i (id, key, request_hash, chunk, queue, priority, action, caller, parent_name, parent_step, labels, body)
+  WHERE (i.key IN (SELECT k.key FROM known AS k)) IS FALSE
+),
+keyed AS (
+  INSERT INTO request_key (key, execution_id, request_hash)
+  SELECT f.key, f.id, f.request_hash
+  FROM fresh AS f
+  ORDER BY f.key
 ),
 leased AS (
   INSERT INTO lease (id, queue, priority, ids)
@@ -52,5 +53,5 @@ fed AS (
   RETURNING position
 )
 SELECT clock_timestamp(),
-       ARRAY(SELECT i.key FROM item AS i WHERE i.id NOT IN (SELECT w.execution_id FROM won AS w)),
+       ARRAY(SELECT k.key FROM known AS k),
        (SELECT pg_notify('capstan_feed', '') IS NULL FROM fed)
