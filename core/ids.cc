@@ -22,9 +22,10 @@ constexpr char kWorkers[] = "workers/";
 class Version7 {
  public:
   std::array<std::uint8_t, 16> Next(absl::Time time) {
-    std::array<std::uint8_t, 16> bytes;
-    CAPSTAN_CHECK(RAND_bytes(bytes.data(), bytes.size()) == 1);
+    absl::MutexLock lock(&mu_);
     const auto [millis, count] = Tick(absl::ToUnixMillis(time));
+    std::array<std::uint8_t, 16> bytes;
+    Random(bytes.data() + 8);
     for (int i = 0; i < 6; ++i) bytes[i] = static_cast<std::uint8_t>(millis >> (8 * (5 - i)));
     bytes[6] = static_cast<std::uint8_t>(0x70 | (count >> 8));
     bytes[7] = static_cast<std::uint8_t>(count & 0xff);
@@ -33,8 +34,7 @@ class Version7 {
   }
 
  private:
-  std::pair<std::int64_t, int> Tick(std::int64_t millis) {
-    absl::MutexLock lock(&mu_);
+  std::pair<std::int64_t, int> Tick(std::int64_t millis) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     if (millis > last_millis_) {
       last_millis_ = millis;
       count_ = 0;
@@ -46,7 +46,19 @@ class Version7 {
     return {last_millis_, count_};
   }
 
+  // 8 bytes, drawn many at a time: each draw has a price of its own.
+  void Random(std::uint8_t* to) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    if (used_ == pool_.size()) {
+      CAPSTAN_CHECK(RAND_bytes(pool_.data(), pool_.size()) == 1);
+      used_ = 0;
+    }
+    std::copy_n(pool_.data() + used_, 8, to);
+    used_ += 8;
+  }
+
   absl::Mutex mu_;
+  std::array<std::uint8_t, 1024> pool_ ABSL_GUARDED_BY(mu_);
+  std::size_t used_ ABSL_GUARDED_BY(mu_) = 1024;
   std::int64_t last_millis_ ABSL_GUARDED_BY(mu_) = 0;
   int count_ ABSL_GUARDED_BY(mu_) = 0;
 };
