@@ -22,6 +22,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
@@ -247,7 +248,7 @@ class Loop {
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   int waiting_ ABSL_GUARDED_BY(mu_) = 0;
   std::int64_t done_ ABSL_GUARDED_BY(mu_) = 0;
-  std::map<ExecutionId, absl::Time> started_ ABSL_GUARDED_BY(mu_);
+  absl::flat_hash_map<ExecutionId, absl::Time> started_ ABSL_GUARDED_BY(mu_);
   std::vector<absl::Duration> cycle_times_, ack_times_;
   std::map<std::string, std::pair<std::int64_t, absl::Duration>> statements_ ABSL_GUARDED_BY(mu_);
   std::unique_ptr<Submitter> submitter_;  // these two call back into what is above
