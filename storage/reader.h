@@ -58,7 +58,7 @@ class Reader {
 
   // Figures for metrics, one cheap statement each round.
   struct Stats {
-    std::map<int, std::int64_t> ready_by_queue;           // executions in unowned due leases; every queue
+    std::map<int, std::int64_t> ready_by_queue;  // executions in unowned due leases; every queue
     std::map<int, absl::Duration> oldest_ready_by_queue;  // age of the oldest
     int live_workers = 0;
     std::int64_t parked = 0;
