@@ -1,6 +1,7 @@
 #include "storage/postgres_lease_store.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -38,6 +39,33 @@ std::vector<LeaseRef> ReadLeases(const Rows& rows) {
     leases.push_back({rows.Int(i, 0), static_cast<std::int32_t>(rows.Int(i, 1))});
   }
   return leases;
+}
+
+// What leases list (`only` of it unless empty), in the order in which it is worked on. Columns: id,
+// epoch, takeovers, how long it was due, ids, priority.
+std::vector<HeldExecution> Listed(const Rows& leases, absl::Span<const ExecutionId> only) {
+  std::vector<int> order(static_cast<std::size_t>(leases.size()));
+  std::iota(order.begin(), order.end(), 0);
+  std::sort(order.begin(), order.end(), [&](int a, int b) {
+    return std::pair(leases.Int(a, 5), leases.Int(a, 0)) <
+           std::pair(leases.Int(b, 5), leases.Int(b, 0));
+  });
+  const absl::flat_hash_set<ExecutionId> wanted(only.begin(), only.end());
+  std::vector<HeldExecution> held;
+  for (const int i : order) {
+    std::vector<ExecutionId> ids = leases.Uuids<ExecutionId>(i, 4);
+    std::sort(ids.begin(), ids.end());
+    for (const ExecutionId& id : ids) {
+      if (!wanted.empty() && !wanted.contains(id)) continue;
+      HeldExecution& one = held.emplace_back();
+      one.id = id;
+      one.lease = {leases.Int(i, 0), static_cast<std::int32_t>(leases.Int(i, 1))};
+      one.takeovers = static_cast<std::int16_t>(leases.Int(i, 2));
+      one.queue_wait = leases.Interval(i, 3);
+      one.alone = ids.size() == 1;
+    }
+  }
+  return held;
 }
 
 absl::Status MarkedDead() {
@@ -112,48 +140,33 @@ absl::StatusOr<std::vector<HeldExecution>> PostgresLeaseStore::Claim(const Worke
     claim_.Close();
     return lost;
   }
-  if (rows.empty()) return std::vector<HeldExecution>();
-  return LoadLocked(worker, ReadLeases(rows), {});
+  return LoadListed(worker, rows, {});
 }
 
 absl::StatusOr<std::vector<HeldExecution>> PostgresLeaseStore::Load(
     const WorkerId& worker, absl::Span<const LeaseRef> leases, absl::Span<const ExecutionId> only) {
+  if (leases.empty()) return std::vector<HeldExecution>();
   absl::MutexLock lock(&claim_mu_);
-  return LoadLocked(worker, leases, only);
-}
-
-absl::StatusOr<std::vector<HeldExecution>> PostgresLeaseStore::LoadLocked(
-    const WorkerId& worker, absl::Span<const LeaseRef> leases, absl::Span<const ExecutionId> only) {
-  std::vector<HeldExecution> held;
-  if (leases.empty()) return held;
   Params params;
   params.Add(worker);
   AddLeases(leases, params);
   CAPSTAN_ASSIGN_OR_RETURN(const Rows rows, claim_.Run(sql::kLeaseLoad, params));
-  const absl::flat_hash_set<ExecutionId> wanted(only.begin(), only.end());
-  for (int i = 0; i < rows.size(); ++i) {
-    std::vector<ExecutionId> ids = rows.Uuids<ExecutionId>(i, 4);
-    std::sort(ids.begin(), ids.end());
-    for (const ExecutionId& id : ids) {
-      if (!wanted.empty() && !wanted.contains(id)) continue;
-      HeldExecution& one = held.emplace_back();
-      one.id = id;
-      one.lease = {rows.Int(i, 0), static_cast<std::int32_t>(rows.Int(i, 1))};
-      one.takeovers = static_cast<std::int16_t>(rows.Int(i, 2));
-      one.queue_wait = rows.Interval(i, 3);
-      one.alone = ids.size() == 1;
-    }
-  }
+  return LoadListed(worker, rows, only);
+}
+
+absl::StatusOr<std::vector<HeldExecution>> PostgresLeaseStore::LoadListed(
+    const WorkerId& worker, const Rows& leases, absl::Span<const ExecutionId> only) {
+  std::vector<HeldExecution> held = Listed(leases, only);
   CAPSTAN_RETURN_IF_ERROR(LoadExecutions(held));
   if (!only.empty()) return held;
 
   // Leases that nobody names any more (their last holder died before it could delete them) go away
   // here.
+  absl::flat_hash_set<std::int64_t> named;
+  for (const HeldExecution& one : held) named.insert(one.lease.id);
   std::vector<LeaseRef> unnamed;
-  for (const LeaseRef& lease : leases) {
-    const bool named =
-        std::any_of(held.begin(), held.end(), [&](const auto& h) { return h.lease == lease; });
-    if (!named) unnamed.push_back(lease);
+  for (const LeaseRef& lease : ReadLeases(leases)) {
+    if (!named.contains(lease.id)) unnamed.push_back(lease);
   }
   if (unnamed.empty()) return held;
   Params discard;

@@ -39,8 +39,8 @@ class PostgresLeaseStore final : public LeaseStore {
  private:
   PostgresLeaseStore(const StoreOptions& options, const Observer& observer, Clock& clock);
 
-  absl::StatusOr<std::vector<HeldExecution>> LoadLocked(const WorkerId& worker,
-                                                        absl::Span<const LeaseRef> leases,
+  // What `leases` list and still name them, `only` of it unless empty.
+  absl::StatusOr<std::vector<HeldExecution>> LoadListed(const WorkerId& worker, const Rows& leases,
                                                         absl::Span<const ExecutionId> only)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(claim_mu_);
   // Fills in what is read from the executions themselves; drops those that do not name their lease.

@@ -1,5 +1,6 @@
 -- Gives ready leases to a living worker, in order, while their executions fit into its free slots (the first always fits).
 -- The window over row_number() stops the scan early, so no more leases are locked than could be taken.
+-- Returns them with what they list; what is listed is loaded in a later statement, which sees it as it is then.
 -- $1 worker_id uuid, $2 queue smallint, $3 free slots bigint
 -- Index: lease_ready, worker_pkey.
 WITH alive AS MATERIALIZED (
@@ -33,4 +34,4 @@ WHERE ctid = ANY (ARRAY(
     WHERE c.place <= $3::bigint
       AND (c.place = 1 OR c.used <= $3::bigint)
   ))
-RETURNING id, epoch
+RETURNING id, epoch, takeovers, clock_timestamp() - due_at, ids, priority

@@ -5,6 +5,7 @@
 -- $10 parent_step int[], $11 labels text[] (JSON), $12 body bytea[] (of the row with event 1)
 -- A key that comes into being between look and insert fails the whole flush (23505), which is then sent again. Looking
 -- first costs less than ON CONFLICT, which looks as well, and then writes each row twice.
+-- The arrays are unnested as columns, as in commit.sql.
 -- IS FALSE keeps the planner from making a join of IN; a hashed look-up is what is wanted.
 -- Index: request_key_pkey.
 WITH known AS MATERIALIZED (
@@ -18,9 +19,12 @@ block AS MATERIALIZED (
 fresh AS MATERIALIZED (
   SELECT i.*, b.first + i.chunk AS lease_id
   FROM block AS b
-  CROSS JOIN unnest($1::uuid[], $2::uuid[], $3::bytea[], $4::int[], $5::smallint[], $6::smallint[], $7::text[], $8::text[],
-              $9::text[], $10::int[], $11::text[], $12::bytea[])
-    AS i (id, key, request_hash, chunk, queue, priority, action, caller, parent_name, parent_step, labels, body)
+  CROSS JOIN (
+    SELECT unnest($1::uuid[]) AS id, unnest($2::uuid[]) AS key, unnest($3::bytea[]) AS request_hash, unnest($4::int[]) AS chunk,
+           unnest($5::smallint[]) AS queue, unnest($6::smallint[]) AS priority, unnest($7::text[]) AS action,
+           unnest($8::text[]) AS caller, unnest($9::text[]) AS parent_name, unnest($10::int[]) AS parent_step,
+           unnest($11::text[]) AS labels, unnest($12::bytea[]) AS body
+  ) AS i
   WHERE (i.key IN (SELECT k.key FROM known AS k)) IS FALSE
 ),
 keyed AS (
