@@ -29,6 +29,8 @@ enum class ParameterFormat {
   kNone,          // any text up to kMaxStringBytes
   kDnsLabel,      // RFC 1123 label, at most 63 characters: namespaces
   kDnsSubdomain,  // RFC 1123 subdomain, at most 253 characters: most object names
+  kImage,         // an image reference with a tag or a digest
+  kJsonPatch,     // RFC 6902 as JSON text, up to kMaxPatchBytes, only under the paths of the definition
 };
 
 enum class Scope { kNamespaced, kCluster };
@@ -50,6 +52,7 @@ struct ParameterDefinition {
   std::optional<int64_t> max;
   bool required = false;
   std::optional<ParameterValue> default_value;  // of the right type and within the bounds
+  std::vector<std::string> paths;  // kJsonPatch: what it may touch, such as /data
   std::string description;
 };
 
@@ -69,10 +72,28 @@ struct RbacRule {
   std::vector<std::string> verbs;
 };
 
+// A key of a Secret of the actions namespace, as a file of the container: how secrets reach an
+// action. A Secret that is missing keeps the pod from starting, and the execution says so by name.
+struct SecretMount {
+  std::string secret;  // its name; may hold ${parameters.x}
+  std::string path;    // folder, absolute
+};
+
 struct ContainerDefinition {
   std::string name;
-  std::string image;              // an alias that configuration maps to a pinned image
-  std::vector<std::string> argv;  // texts may hold ${parameters.x} and ${timeout}
+  std::string image;  // an alias that configuration maps to a pinned image
+  // Texts may hold ${parameters.x}, ${captured.x}, ${timeout}, ${execution.create_time} (RFC 3339)
+  // and ${execution.id}.
+  std::vector<std::string> argv;
+  std::vector<SecretMount> secrets;
+};
+
+// A condition that is looked at before or after: a module of catalog/conditions.
+struct ConditionUse {
+  std::string name;
+  bool required = true;
+  absl::Duration timeout;  // one look (pre) or all looks (post)
+  std::string description;
 };
 
 // Kubernetes quantities by resource name (cpu, memory).
@@ -90,9 +111,13 @@ struct ActionDefinition {
   EffectClass effect = EffectClass::kDestructive;
   std::vector<ParameterDefinition> parameters;  // in the order to show them
   TargetDefinition target;
-  std::vector<std::string> facts;              // of kKnownFacts
+  std::vector<std::string> facts;              // of kKnownFacts; the first is of the target
   std::map<std::string, std::string> capture;  // name -> path in the facts
   std::optional<RollbackDefinition> rollback;
+  std::vector<ConditionUse> preconditions;
+  std::vector<ConditionUse> postconditions;
+  absl::Duration cooldown;            // after a success, for the same action on the same target
+  bool blocks_after_failure = false;  // a failure after the start blocks the target
   std::vector<RbacRule> rbac;
   absl::Duration default_timeout;
   absl::Duration max_timeout;
@@ -101,15 +126,26 @@ struct ActionDefinition {
   Quantities limits;
   std::string digest;  // SHA-256 of the file in hex: the definition's version
 
+  // Changes nothing: takes no target lock.
+  bool reads_only() const { return effect == EffectClass::kRead; }
+
   // Null when there is no such parameter.
   const ParameterDefinition* FindParameter(std::string_view parameter) const;
 };
 
 // Facts that workers know how to read.
-inline constexpr const char* kKnownFacts[] = {"deployment"};
+inline constexpr const char* kKnownFacts[] = {"deployment", "pod",    "config_map",
+                                              "secret",     "node",   "cluster",
+                                              "workload"};
 
 inline constexpr absl::Duration kDefaultTimeout = absl::Minutes(5);
 inline constexpr absl::Duration kMaxTimeout = absl::Minutes(15);  // no definition may allow more
+inline constexpr absl::Duration kDefaultPreconditionTimeout = absl::Seconds(30);
+inline constexpr absl::Duration kDefaultPostconditionTimeout = absl::Minutes(2);
+inline constexpr absl::Duration kMaxConditionTimeout = absl::Minutes(15);
+inline constexpr absl::Duration kMaxCooldown = absl::Hours(24);
+inline constexpr size_t kMaxPatchBytes = 200 << 10;
+inline constexpr size_t kMaxConditions = 16;
 inline constexpr size_t kMaxDefinitionBytes = 256 << 10;
 inline constexpr size_t kMaxParameters = 64;
 inline constexpr size_t kMaxContainers = 8;
