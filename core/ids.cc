@@ -119,6 +119,7 @@ absl::Time Uuid<Tag>::time() const {
 
 template class Uuid<ExecutionTag>;
 template class Uuid<WorkerTag>;
+template class Uuid<AuditChainTag>;
 
 std::string ExecutionName(const ExecutionId& id) {
   return absl::StrCat(kExecutions, id.ToString());

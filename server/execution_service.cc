@@ -262,7 +262,7 @@ grpc::ServerUnaryReactor* ExecutionServiceImpl::CancelExecution(
       // kAlreadyEnded is fine too: the snapshot says how it ended.
       status =
           parts_.reader
-              .AppendSignal(*id, storage::SignalKind::kCancel, rpc->caller(), request->reason())
+              .AppendSignal(*id, {storage::SignalKind::kCancel, rpc->caller(), request->reason()})
               .status();
       if (absl::IsNotFound(status)) status = ExecutionNotFound(request->name());
     }

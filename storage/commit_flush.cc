@@ -10,6 +10,9 @@
 #include "storage/event_row.h"
 #include "storage/schema.h"
 #include "storage/sql.h"
+#include "storage/stop_scope.h"
+#include "storage/stop_rows.h"
+#include "storage/target_queue.h"
 
 namespace capstan::storage {
 namespace {
@@ -21,6 +24,7 @@ std::size_t SizeOf(const Commit& c) {
   std::size_t size = kItemBytes + c.machine.size();
   for (const EventBody& event : c.events) size += event.size() + 8;
   for (const NewArtifact& artifact : c.artifacts) size += artifact.body.size() + 64;
+  size += c.audit.size();
   if (c.decision) size += c.decision->input_json.size() + c.decision->result_json.size() + 128;
   return size;
 }
@@ -35,6 +39,8 @@ bool Leaves(const Commit& c) { return c.park.has_value() || IsTerminal(c.state);
 absl::Status Validate(const Commit& c) {
   if (c.events.empty())
     return absl::InvalidArgumentError("commit: a step stores at least one event");
+  if (c.target && c.target->kind == TargetStep::Kind::kWait && !c.park)
+    return absl::InvalidArgumentError("commit: what waits for its target is parked");
   if (c.park && IsTerminal(c.state))
     return absl::InvalidArgumentError("commit: what has ended cannot be parked");
   return absl::OkStatus();
@@ -63,6 +69,7 @@ FlushingCommitter::FlushingCommitter(const StoreOptions& options, Observer obser
     : options_(options),
       clock_(clock),
       connection_(options, "commit", Planning::kGeneric, observer, clock),
+      audit_(clock.Now()),
       log_connection_(options, "log", Planning::kGeneric, observer, clock) {}
 
 FlushingCommitter::~FlushingCommitter() {
@@ -104,14 +111,14 @@ void FlushingCommitter::Flush(std::vector<Item> items) {
 }
 
 absl::Status FlushingCommitter::Send(std::span<Item*> items, bool again) {
-  CAPSTAN_ASSIGN_OR_RETURN(const std::vector<bool> passed, Store(items));
+  CAPSTAN_ASSIGN_OR_RETURN(const Answers answers, Store(items));
   if (absl::Status lost = HitFailpoint("commit.after_commit"); !lost.ok()) {
     connection_.Close();
     return lost;
   }
   std::vector<Item*> rest;
   for (std::size_t i = 0; i < items.size(); ++i) {
-    if (!passed[i]) rest.push_back(items[i]);
+    if (!answers[i].has_value()) rest.push_back(items[i]);
   }
   // Before anybody is answered. If this fails the whole flush is sent again; what passed must then
   // be found stored.
@@ -120,22 +127,124 @@ absl::Status FlushingCommitter::Send(std::span<Item*> items, bool again) {
     if (!settled.ok()) return absl::UnavailableError(settled.message());
   }
   for (std::size_t i = 0; i < items.size(); ++i) {
-    if (passed[i]) items[i]->done(CommitResult::kCommitted);
+    if (answers[i].has_value()) items[i]->done(*answers[i]);
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<bool>> FlushingCommitter::Store(std::span<Item*> items) {
-  const std::size_t n = items.size();
+absl::StatusOr<FlushingCommitter::Answers> FlushingCommitter::Store(std::span<Item*> items) {
+  // One statement is a transaction by itself, which saves two round trips.
+  bool beside = false, stops = false, targets = false;
+  for (const Item* item : items) {
+    const storage::Commit& c = item->commit;
+    stops = stops || c.stop_test != storage::Commit::StopTest::kNone;
+    targets = targets || c.target.has_value();
+    beside = beside || c.park || c.decision || !c.artifacts.empty() || !c.approvals.empty() ||
+             !c.audit.empty();
+  }
+  const bool alone = !beside && !stops && !targets;
+  Answers answers(items.size());
+  Transaction transaction(connection_);
+  if (!alone) CAPSTAN_RETURN_IF_ERROR(transaction.Begin());
+  if (absl::Status lost = HitFailpoint("commit.before_commit"); !lost.ok()) {
+    connection_.Close();
+    return lost;
+  }
+  LockedTargets locked;
+  if (stops) CAPSTAN_RETURN_IF_ERROR(TestStops(items, answers));
+  if (targets) {
+    CAPSTAN_ASSIGN_OR_RETURN(locked, TestTargets(items, answers));
+  }
+  CAPSTAN_RETURN_IF_ERROR(PassFence(items, answers));
+  if (alone) return answers;
+  CAPSTAN_RETURN_IF_ERROR(StoreBeside(items, answers));
+  if (targets) CAPSTAN_RETURN_IF_ERROR(ChangeTargets(items, answers, locked));
+  std::vector<std::string> audited;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (answers[i] == CommitResult::kCommitted && !items[i]->commit.audit.empty())
+      audited.push_back(items[i]->commit.audit);
+  }
+  CAPSTAN_RETURN_IF_ERROR(audit_.Append(connection_, audited));
+  CAPSTAN_RETURN_IF_ERROR(transaction.Commit());
+  return answers;
+}
+
+absl::Status FlushingCommitter::TestStops(std::span<Item*> items, Answers& answers) {
+  CAPSTAN_RETURN_IF_ERROR(connection_.Run(sql::kLaunchGate).status());
+  // A statement of its own: its snapshot is later than the wait for the gate.
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows rows, connection_.Run(sql::kStopInForce));
+  const std::vector<StopRow> stops = ReadStopRows(rows);
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    const storage::Commit& c = items[i]->commit;
+    if (c.stop_test == storage::Commit::StopTest::kNone) continue;
+    const bool stopped = FindCovering(stops, c.launch) != nullptr;
+    if (stopped != (c.stop_test == storage::Commit::StopTest::kStopped))
+      answers[i] = CommitResult::kStopMoved;
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<LockedTargets> FlushingCommitter::TestTargets(std::span<Item*> items,
+                                                             Answers& answers) {
+  std::vector<std::string> keys;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (items[i]->commit.target && !answers[i]) keys.push_back(items[i]->commit.target->claim.key);
+  }
+  CAPSTAN_ASSIGN_OR_RETURN(const LockedTargets locked, LockTargets(connection_, std::move(keys)));
+  // Tried on a copy, so that two steps of this flush do not take the same target.
+  LockedTargets trial = locked;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    const storage::Commit& c = items[i]->commit;
+    if (!c.target || answers[i] || c.target->kind == TargetStep::Kind::kLeave) continue;
+    TargetRow& row = trial.rows[c.target->claim.key];
+    const TargetStanding standing = StandingOf(row, c.target->claim, c.id, locked.now);
+    const TargetStanding wanted =
+        c.target->kind == TargetStep::Kind::kTake ? TargetStanding::kFree : c.target->expected;
+    if (standing != wanted) {
+      answers[i] = CommitResult::kTargetRefused;
+    } else {
+      Apply(row, *c.target, c.id, locked.now);
+    }
+  }
+  return locked;
+}
+
+absl::Status FlushingCommitter::ChangeTargets(std::span<Item*> items, const Answers& answers,
+                                              LockedTargets& targets) {
+  std::set<const TargetRow*> changed;
+  std::vector<ExecutionId> wake;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    const storage::Commit& c = items[i]->commit;
+    if (!c.target || answers[i] != CommitResult::kCommitted) continue;
+    TargetRow& row = targets.rows[c.target->claim.key];
+    const std::vector<ExecutionId> next = Apply(row, *c.target, c.id, targets.now);
+    wake.insert(wake.end(), next.begin(), next.end());
+    changed.insert(&row);
+  }
+  CAPSTAN_RETURN_IF_ERROR(
+      StoreTargets(connection_, std::vector<const TargetRow*>(changed.begin(), changed.end())));
+  if (absl::Status lost = HitFailpoint("target.between"); !lost.ok()) {
+    connection_.Close();
+    return lost;
+  }
+  return WakeThese(connection_, wake);
+}
+
+absl::Status FlushingCommitter::PassFence(std::span<Item*> all, Answers& answers) {
+  std::vector<std::size_t> places;  // in `all`, of those that are asked
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (!answers[i]) places.push_back(i);
+  }
+  if (places.empty()) return absl::OkStatus();
+  const std::size_t n = places.size();
   Array ids(Element::kUuid, n * 20), leases(Element::kInt8, n * 12), epochs(Element::kInt4, n * 8);
   Array seqs(Element::kInt4, n * 8), signals(Element::kInt4, n * 8), events(Element::kInt4, n * 8);
   Array states(Element::kInt2, n * 6), reasons(Element::kInt2, n * 6),
       machines(Element::kBytes, n * 64);
   Array leaves(Element::kBool, n * 5), bodies(Element::kBytes, n * 512);
   std::set<std::int64_t> distinct;
-  bool beside = false;
-  for (const Item* item : items) {
-    const storage::Commit& c = item->commit;
+  for (const std::size_t place : places) {
+    const storage::Commit& c = all[place]->commit;
     ids.Add(c.id);
     leases.Add(c.lease.id);
     epochs.Add(c.lease.epoch);
@@ -152,7 +261,6 @@ absl::StatusOr<std::vector<bool>> FlushingCommitter::Store(std::span<Item*> item
     leaves.Add(Leaves(c));
     bodies.Add(EncodeEvents(c.events));
     distinct.insert(c.lease.id);
-    beside = beside || c.park || c.decision || !c.artifacts.empty();
   }
   Array distinct_leases(Element::kInt8, distinct.size() * 12);
   for (const std::int64_t id : distinct) distinct_leases.Add(id);
@@ -165,26 +273,13 @@ absl::StatusOr<std::vector<bool>> FlushingCommitter::Store(std::span<Item*> item
   params.Add(std::move(machines)).Add(std::move(leaves)).Add(std::move(bodies));
   params.Add(std::move(distinct_leases));
 
-  // One statement is a transaction by itself, which saves two round trips.
-  Transaction transaction(connection_);
-  if (beside) CAPSTAN_RETURN_IF_ERROR(transaction.Begin());
-  if (absl::Status lost = HitFailpoint("commit.before_commit"); !lost.ok()) {
-    connection_.Close();
-    return lost;
-  }
-  CAPSTAN_ASSIGN_OR_RETURN(const Rows rows, transaction.Run(sql::kCommit, params));
-  std::vector<bool> passed(n, false);
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows rows, connection_.Run(sql::kCommit, params));
   for (const std::int64_t number : rows.Ints(0, 0))
-    passed[static_cast<std::size_t>(number - 1)] = true;
-  if (beside) {
-    CAPSTAN_RETURN_IF_ERROR(StoreBeside(items, passed));
-    CAPSTAN_RETURN_IF_ERROR(transaction.Commit());
-  }
-  return passed;
+    answers[places[static_cast<std::size_t>(number - 1)]] = CommitResult::kCommitted;
+  return absl::OkStatus();
 }
 
-absl::Status FlushingCommitter::StoreBeside(std::span<Item*> items,
-                                            const std::vector<bool>& passed) {
+absl::Status FlushingCommitter::StoreBeside(std::span<Item*> items, const Answers& answers) {
   Array parked(Element::kUuid, 0), park_reasons(Element::kInt2, 0), delays(Element::kInt8, 0);
   Array decided(Element::kUuid, 0), numbers(Element::kInt4, 0), allows(Element::kBool, 0);
   Array digests(Element::kText, 0), inputs(Element::kText, 0), results(Element::kText, 0);
@@ -192,7 +287,7 @@ absl::Status FlushingCommitter::StoreBeside(std::span<Item*> items,
       bodies(Element::kBytes, 0);
   bool parks = false, decides = false, keeps = false;
   for (std::size_t i = 0; i < items.size(); ++i) {
-    if (!passed[i]) continue;
+    if (answers[i] != CommitResult::kCommitted) continue;
     const storage::Commit& c = items[i]->commit;
     if (c.park) {
       parks = true;
@@ -236,7 +331,30 @@ absl::Status FlushingCommitter::StoreBeside(std::span<Item*> items,
         .Add(std::move(bodies));
     CAPSTAN_RETURN_IF_ERROR(connection_.Run(sql::kCommitArtifact, params).status());
   }
-  return absl::OkStatus();
+  return StoreApprovals(items, answers);
+}
+
+absl::Status FlushingCommitter::StoreApprovals(std::span<Item*> items, const Answers& answers) {
+  Array ids(Element::kUuid, 0), numbers(Element::kInt4, 0), states(Element::kInt2, 0);
+  Array expires(Element::kInt8, 0), digests(Element::kText, 0);
+  // A step that ends one approval and asks for the next stores two rows.
+  bool any = false;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (answers[i] != CommitResult::kCommitted) continue;
+    for (const ApprovalStep& approval : items[i]->commit.approvals) {
+      any = true;
+      ids.Add(items[i]->commit.id);
+      numbers.Add(approval.number);
+      states.Add(static_cast<std::int16_t>(approval.state));
+      expires.Add(std::int64_t{absl::ToUnixMicros(approval.expires)});
+      digests.Add(approval.plan_digest);
+    }
+  }
+  if (!any) return absl::OkStatus();
+  Params params;
+  params.Add(std::move(ids)).Add(std::move(numbers)).Add(std::move(states));
+  params.Add(std::move(expires)).Add(std::move(digests));
+  return connection_.Run(sql::kCommitApproval, params).status();
 }
 
 absl::Status FlushingCommitter::Settle(std::vector<Item*> items, bool again) {

@@ -2,14 +2,17 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "absl/synchronization/mutex.h"
+#include "storage/audit_writer.h"
 #include "storage/combiner.h"
 #include "storage/committer.h"
 #include "storage/connection.h"
 #include "storage/retry.h"
+#include "storage/target_rows.h"
 
 namespace capstan::storage {
 
@@ -36,16 +39,30 @@ class FlushingCommitter final : public Committer {
 
   void Flush(std::vector<Item> items);
   absl::Status Send(std::span<Item*> items, bool again);
-  // The steps that passed the fence, in the order of `items`.
-  absl::StatusOr<std::vector<bool>> Store(std::span<Item*> items);
+  // What became of a step in the transaction: kCommitted, refused by target or stops, or nothing:
+  // it did not pass the fence.
+  using Answers = std::vector<std::optional<CommitResult>>;
+  // In the order of `items`.
+  absl::StatusOr<Answers> Store(std::span<Item*> items);
+  // The fence itself, for the steps without an answer yet: marks those that pass.
+  absl::Status PassFence(std::span<Item*> items, Answers& answers);
+  // Refuses steps that emergency stops in force do not allow; holds off changes of them.
+  absl::Status TestStops(std::span<Item*> items, Answers& answers);
+  // Locks targets and refuses steps for which they do not stand right.
+  absl::StatusOr<LockedTargets> TestTargets(std::span<Item*> items, Answers& answers);
+  // What the steps that passed do with their targets.
+  absl::Status ChangeTargets(std::span<Item*> items, const Answers& answers,
+                             LockedTargets& targets);
   // Rows beside the events, of the steps that passed.
-  absl::Status StoreBeside(std::span<Item*> items, const std::vector<bool>& passed);
+  absl::Status StoreBeside(std::span<Item*> items, const Answers& answers);
+  absl::Status StoreApprovals(std::span<Item*> items, const Answers& answers);
   // Finds out why steps did not pass, and answers them.
   absl::Status Settle(std::vector<Item*> items, bool again);
 
   const StoreOptions options_;
   Clock& clock_;
   Connection connection_;  // used by the flush thread once it runs
+  AuditWriter audit_;
   absl::Mutex log_mu_;
   Connection log_connection_ ABSL_GUARDED_BY(log_mu_);
   std::unique_ptr<Combiner<Item>> combiner_;

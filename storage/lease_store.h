@@ -70,6 +70,12 @@ class LeaseStore {
   // deadlines are compared with.
   virtual absl::Time DatabaseNow() = 0;
 
+  // Where a target stands; one without a row when nothing was ever known of it.
+  virtual absl::StatusOr<TargetRow> ReadTarget(const std::string& key) = 0;
+
+  // Emergency stops in force, newest first.
+  virtual absl::StatusOr<std::vector<StopRow>> StopsInForce() = 0;
+
   // Stored artifact; NOT_FOUND.
   virtual absl::StatusOr<NewArtifact> ReadArtifact(const ExecutionId& id,
                                                    std::string_view name) = 0;

@@ -12,6 +12,8 @@
 #include "storage/event_row.h"
 #include "storage/schema.h"
 #include "storage/sql.h"
+#include "storage/stop_rows.h"
+#include "storage/target_rows.h"
 
 namespace capstan::storage {
 namespace {
@@ -375,9 +377,24 @@ absl::StatusOr<std::vector<Signal>> PostgresLeaseStore::ReadSignals(const Execut
   for (int i = 0; i < rows.size(); ++i) {
     signals.push_back({static_cast<std::int32_t>(rows.Int(i, 0)),
                        static_cast<SignalKind>(rows.Int(i, 1)), rows.Text(i, 2), rows.Text(i, 3),
-                       rows.Time(i, 4)});
+                       rows.Time(i, 4), rows.Text(i, 5)});
   }
   return signals;
+}
+
+absl::StatusOr<TargetRow> PostgresLeaseStore::ReadTarget(const std::string& key) {
+  absl::MutexLock lock(&claim_mu_);
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows rows, claim_.Run(sql::kTargetRead, Params().Add(key)));
+  if (!rows.empty()) return ReadTargetRow(rows, 0);
+  TargetRow row;
+  row.key = key;
+  return row;
+}
+
+absl::StatusOr<std::vector<StopRow>> PostgresLeaseStore::StopsInForce() {
+  absl::MutexLock lock(&claim_mu_);
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows rows, claim_.Run(sql::kStopInForce));
+  return ReadStopRows(rows);
 }
 
 absl::StatusOr<NewArtifact> PostgresLeaseStore::ReadArtifact(const ExecutionId& id,

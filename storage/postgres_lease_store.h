@@ -34,6 +34,8 @@ class PostgresLeaseStore final : public LeaseStore {
   absl::StatusOr<std::vector<Signal>> ReadSignals(const ExecutionId& id,
                                                   std::int32_t after) override;
   absl::Time DatabaseNow() override { return database_clock_.Now(); }
+  absl::StatusOr<TargetRow> ReadTarget(const std::string& key) override;
+  absl::StatusOr<std::vector<StopRow>> StopsInForce() override;
   absl::StatusOr<NewArtifact> ReadArtifact(const ExecutionId& id, std::string_view name) override;
 
  private:

@@ -74,7 +74,7 @@ absl::StatusOr<std::unique_ptr<Reader>> PostgresReader::Create(const StoreOption
 }
 
 PostgresReader::PostgresReader(const StoreOptions& options, const Observer& observer, Clock& clock)
-    : options_(options) {
+    : options_(options), audit_(clock.Now()) {
   for (int i = 0; i < options.reader_connections; ++i) {
     idle_.push_back(
         std::make_unique<Connection>(options, "read", Planning::kCustom, observer, clock));
@@ -177,9 +177,8 @@ absl::StatusOr<std::vector<ExecutionId>> PostgresReader::ListLive(const Executio
               FilterParams(filter, after, limit).Add(States(filter.states, false)));
 }
 
-absl::StatusOr<SignalResult> PostgresReader::AppendSignal(const ExecutionId& id, SignalKind kind,
-                                                          std::string_view caller,
-                                                          std::string_view reason) {
+absl::StatusOr<SignalResult> PostgresReader::AppendSignal(const ExecutionId& id,
+                                                          const NewSignal& signal) {
   CAPSTAN_ASSIGN_OR_RETURN(const Loan loan, Borrow());
   absl::StatusOr<SignalResult> result = absl::UnavailableError("signal: not tried");
   for (int i = 0; i < kSignalTries; ++i) {
@@ -189,7 +188,7 @@ absl::StatusOr<SignalResult> PostgresReader::AppendSignal(const ExecutionId& id,
     // An idle connection may have died long ago; nothing was asked for yet, so a new one may try.
     if (!begun.ok() && was_connected) continue;
     CAPSTAN_RETURN_IF_ERROR(begun);
-    result = AppendIn(transaction, *loan, id, kind, caller, reason);
+    result = AppendIn(transaction, *loan, id, signal);
     if (!absl::IsAborted(result.status())) break;
   }
   return result;
@@ -197,8 +196,7 @@ absl::StatusOr<SignalResult> PostgresReader::AppendSignal(const ExecutionId& id,
 
 absl::StatusOr<SignalResult> PostgresReader::AppendIn(Transaction& transaction,
                                                       Connection& connection, const ExecutionId& id,
-                                                      SignalKind kind, std::string_view caller,
-                                                      std::string_view reason) {
+                                                      const NewSignal& signal) {
   CAPSTAN_ASSIGN_OR_RETURN(const Rows counted,
                            transaction.Run(sql::kSignalCount, Params().Add(id)));
   if (counted.empty()) return absl::NotFoundError("no such execution");
@@ -210,10 +208,11 @@ absl::StatusOr<SignalResult> PostgresReader::AppendIn(Transaction& transaction,
                               .Run(sql::kSignalStore, Params()
                                                           .Add(id)
                                                           .Add(number)
-                                                          .Add(static_cast<std::int16_t>(kind))
-                                                          .Add(caller)
-                                                          .Add(reason)
-                                                          .Add(last_seq))
+                                                          .Add(static_cast<std::int16_t>(signal.kind))
+                                                          .Add(signal.caller)
+                                                          .Add(signal.reason)
+                                                          .Add(last_seq)
+                                                          .Add(signal.detail))
                               .status());
   if (!leased) {
     Array ids(Element::kUuid, 20);
@@ -226,12 +225,32 @@ absl::StatusOr<SignalResult> PostgresReader::AppendIn(Transaction& transaction,
                                                      .Add(false))
                                 .status());
   }
+  if (!signal.audit.empty()) {
+    CAPSTAN_RETURN_IF_ERROR(audit_.Append(connection, {signal.audit}));
+  }
   CAPSTAN_RETURN_IF_ERROR(transaction.Commit());
   if (absl::Status lost = HitFailpoint("signal.after_commit"); !lost.ok()) {
     connection.Close();
     return lost;
   }
   return SignalResult::kStored;
+}
+
+absl::StatusOr<StandingRow> PostgresReader::ReadStanding(const ExecutionId& id) {
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows rows, RunOne(sql::kStandingRead, Params().Add(id)));
+  if (rows.empty()) return absl::NotFoundError("no such execution");
+  StandingRow standing;
+  standing.leased = rows.Bool(0, 0);
+  if (!rows.IsNull(0, 1)) standing.worker = rows.Uuid<WorkerId>(0, 1);
+  if (!rows.IsNull(0, 2)) standing.due_at = rows.Time(0, 2);
+  standing.takeovers = static_cast<std::int16_t>(rows.Int(0, 3));
+  if (!rows.IsNull(0, 4)) {
+    standing.parked = static_cast<ParkReason>(rows.Int(0, 4));
+    standing.parked_until = rows.Time(0, 5);
+  }
+  standing.live_workers = static_cast<int>(rows.Int(0, 6));
+  standing.now = rows.Time(0, 7);
+  return standing;
 }
 
 absl::StatusOr<std::vector<WorkerRow>> PostgresReader::ListWorkers() {

@@ -6,6 +6,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "storage/audit_writer.h"
 #include "storage/connection.h"
 #include "storage/reader.h"
 
@@ -25,9 +26,9 @@ class PostgresReader final : public Reader {
                                                           int limit) override;
   absl::StatusOr<std::vector<ExecutionId>> ListLive(const ExecutionFilter& filter,
                                                     const ExecutionId& after, int limit) override;
-  absl::StatusOr<SignalResult> AppendSignal(const ExecutionId& id, SignalKind kind,
-                                            std::string_view caller,
-                                            std::string_view reason) override;
+  absl::StatusOr<SignalResult> AppendSignal(const ExecutionId& id,
+                                            const NewSignal& signal) override;
+  absl::StatusOr<StandingRow> ReadStanding(const ExecutionId& id) override;
   absl::StatusOr<std::vector<WorkerRow>> ListWorkers() override;
   absl::StatusOr<Log> ReadLog(const ExecutionId& id, std::int64_t offset, int limit) override;
   absl::Status CheckReady() override;
@@ -53,11 +54,11 @@ class PostgresReader final : public Reader {
   absl::StatusOr<Rows> RunOne(const Statement& statement, const Params& params);
   absl::StatusOr<std::vector<ExecutionId>> List(const Statement& statement, const Params& params);
   absl::StatusOr<SignalResult> AppendIn(Transaction& transaction, Connection& connection,
-                                        const ExecutionId& id, SignalKind kind,
-                                        std::string_view caller, std::string_view reason);
+                                        const ExecutionId& id, const NewSignal& signal);
   bool HasIdle() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return !idle_.empty(); }
 
   const StoreOptions options_;
+  const AuditWriter audit_;
   absl::Mutex mu_;
   std::vector<std::unique_ptr<Connection>> idle_ ABSL_GUARDED_BY(mu_);
 };

@@ -37,9 +37,11 @@ class Reader {
 
   // Appends a signal and wakes the execution if it is parked (6.2.1: row lock first, then parked
   // and lease, one transaction). NOT_FOUND for an unknown id.
-  virtual absl::StatusOr<SignalResult> AppendSignal(const ExecutionId& id, SignalKind kind,
-                                                    std::string_view caller,
-                                                    std::string_view reason) = 0;
+  virtual absl::StatusOr<SignalResult> AppendSignal(const ExecutionId& id,
+                                                    const NewSignal& signal) = 0;
+
+  // Where an execution stands beside its events; NOT_FOUND for an unknown id.
+  virtual absl::StatusOr<StandingRow> ReadStanding(const ExecutionId& id) = 0;
 
   // Workers that live, and those lost in the last hour; newest first.
   virtual absl::StatusOr<std::vector<WorkerRow>> ListWorkers() = 0;

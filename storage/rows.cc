@@ -79,4 +79,10 @@ std::vector<std::int64_t> Rows::Ints(int row, int column) const {
   return values;
 }
 
+std::vector<std::string> Rows::Texts(int row, int column) const {
+  std::vector<std::string> values;
+  for (std::string_view element : Elements(row, column)) values.emplace_back(element);
+  return values;
+}
+
 }  // namespace capstan::storage

@@ -38,6 +38,7 @@ class Rows {
   absl::Time Time(int row, int column) const;          // timestamptz
   absl::Duration Interval(int row, int column) const;  // interval without months
   std::vector<std::int64_t> Ints(int row, int column) const;
+  std::vector<std::string> Texts(int row, int column) const;
 
   template <class Id>
   Id Uuid(int row, int column) const {

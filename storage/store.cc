@@ -4,6 +4,7 @@
 
 #include "core/status_macros.h"
 #include "storage/commit_flush.h"
+#include "storage/postgres_admin_store.h"
 #include "storage/postgres_feed_tailer.h"
 #include "storage/postgres_lease_store.h"
 #include "storage/postgres_reader.h"
@@ -51,6 +52,11 @@ absl::StatusOr<std::unique_ptr<LeaseStore>> OpenLeaseStore(const StoreOptions& o
 absl::StatusOr<std::unique_ptr<Reader>> OpenReader(const StoreOptions& options, Observer observer,
                                                    Clock& clock) {
   return PostgresReader::Create(options, std::move(observer), clock);
+}
+
+absl::StatusOr<std::unique_ptr<AdminStore>> OpenAdminStore(const StoreOptions& options,
+                                                           Observer observer, Clock& clock) {
+  return PostgresAdminStore::Create(options, std::move(observer), clock);
 }
 
 absl::StatusOr<std::unique_ptr<FeedTailer>> OpenFeedTailer(const StoreOptions& options,

@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/clock.h"
+#include "storage/admin_store.h"
 #include "storage/committer.h"
 #include "storage/feed.h"
 #include "storage/lease_store.h"
@@ -40,6 +41,10 @@ absl::StatusOr<std::unique_ptr<LeaseStore>> OpenLeaseStore(const StoreOptions& o
 // StoreOptions.reader_connections connections, opened when first needed; no thread.
 absl::StatusOr<std::unique_ptr<Reader>> OpenReader(const StoreOptions& options, Observer observer,
                                                    Clock& clock);
+
+// One connection, no thread.
+absl::StatusOr<std::unique_ptr<AdminStore>> OpenAdminStore(const StoreOptions& options,
+                                                           Observer observer, Clock& clock);
 
 // Two connections (tail; resuming watchers), one thread once started.
 absl::StatusOr<std::unique_ptr<FeedTailer>> OpenFeedTailer(const StoreOptions& options,

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "core/failpoint.h"
 #include "core/status_macros.h"
@@ -22,7 +23,8 @@ constexpr std::size_t kItemBytes = 128;
 
 std::size_t SizeOf(const NewExecution& e) {
   std::size_t size =
-      kItemBytes + e.accepted.size() + e.caller.size() + e.action.size() + e.parent_name.size();
+      kItemBytes + e.accepted.size() + e.caller.size() + e.action.size() + e.parent_name.size() +
+      e.audit.size();
   for (const auto& [key, value] : e.labels) size += key.size() + value.size() + 8;
   return size;
 }
@@ -87,6 +89,7 @@ FlushingSubmitter::FlushingSubmitter(const StoreOptions& options, Observer obser
     : options_(options),
       clock_(clock),
       connection_(options, "submit", Planning::kGeneric, std::move(observer), clock),
+      audit_(clock.Now()),
       database_clock_(clock) {}
 
 FlushingSubmitter::~FlushingSubmitter() {
@@ -194,18 +197,41 @@ absl::Status FlushingSubmitter::Send(std::span<Item*> items) {
     connection_.Close();
     return lost;
   }
+  const bool audited = std::any_of(items.begin(), items.end(), [](const Item* item) {
+    return !item->execution.audit.empty();
+  });
+  // One statement is a transaction by itself, which saves two round trips.
+  Transaction transaction(connection_);
+  if (audited) CAPSTAN_RETURN_IF_ERROR(transaction.Begin());
   const absl::Time before = database_clock_.Before();
-  const absl::StatusOr<Rows> result = connection_.Run(sql::kSubmit, params);
+  const absl::StatusOr<Rows> result = transaction.Run(sql::kSubmit, params);
   // Another flush has just stored one of the keys: sent again, this one finds it.
   if (absl::IsAlreadyExists(result.status()))
     return absl::AbortedError("submit: a request id was stored meanwhile");
   CAPSTAN_RETURN_IF_ERROR(result.status());
   database_clock_.Measured(before, result->Time(0, 0));
+  if (audited) {
+    CAPSTAN_RETURN_IF_ERROR(Audit(items, *result));
+    CAPSTAN_RETURN_IF_ERROR(transaction.Commit());
+  }
   if (absl::Status lost = HitFailpoint("submit.after_commit"); !lost.ok()) {
     connection_.Close();
     return lost;
   }
   return AnswerExisting(items, *result);
+}
+
+// What was stored now, and not what was there already.
+absl::Status FlushingSubmitter::Audit(std::span<Item*> items, const Rows& result) {
+  const auto known = result.Uuids<Uuid<RequestTag>>(0, 1);
+  const absl::flat_hash_set<Uuid<RequestTag>> old(known.begin(), known.end());
+  std::vector<std::string> entries;
+  for (const Item* item : items) {
+    if (item->execution.audit.empty() || old.contains(item->key)) continue;
+    entries.push_back(absl::StrCat("{\"execution\":\"", item->id.ToString(),
+                                   "\",\"submitted\":", item->execution.audit, "}"));
+  }
+  return audit_.Append(connection_, entries);
 }
 
 absl::Status FlushingSubmitter::AnswerExisting(std::span<Item*> items, const Rows& result) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "storage/audit_writer.h"
 #include "storage/combiner.h"
 #include "storage/connection.h"
 #include "storage/database_clock.h"
@@ -48,6 +49,7 @@ class FlushingSubmitter final : public Submitter {
   std::vector<Item*> Fold(std::vector<Item>& items, std::vector<Item>& later);
   absl::Status Send(std::span<Item*> items);
   // Answers the items whose key existed before the flush.
+  absl::Status Audit(std::span<Item*> items, const Rows& result);
   absl::Status AnswerExisting(std::span<Item*> items, const Rows& result);
   static void Answer(Item& item, const ExecutionId& id, bool deduplicated,
                      std::string_view stored_hash);
@@ -56,6 +58,7 @@ class FlushingSubmitter final : public Submitter {
   const StoreOptions options_;
   Clock& clock_;
   Connection connection_;  // used by the flush thread once it runs
+  AuditWriter audit_;
   DatabaseClock database_clock_;
   std::unique_ptr<Combiner<Item>> combiner_;
 };

@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "capstan/v1/execution.pb.h"
 #include "core/ids.h"
+#include "core/machine/target.h"
 
 namespace capstan::storage {
 
@@ -42,6 +43,7 @@ struct NewExecution {
   std::int32_t parent_step = 0;
   std::map<std::string, std::string> labels;
   EventBody accepted;  // becomes event 1
+  std::string audit;   // JSON for the audit log; empty: none
 };
 
 struct SubmitResult {
@@ -81,7 +83,15 @@ struct HeldExecution {
 
 // ---- commit
 
-enum class ParkReason : std::int16_t { kRetry = 1 };
+enum class ParkReason : std::int16_t {
+  kRetry = 1,
+  kApproval = 2,
+  kTargetLock = 3,
+  kCooldown = 4,
+  kBackoff = 5,
+  kPreviousFailure = 6,
+  kStopped = 7,
+};
 
 // Give the lease back and wait. `delay` counts from the commit on the database's clock.
 struct Park {
@@ -103,6 +113,71 @@ struct NewArtifact {
   std::string body;
 };
 
+// ---- targets
+
+using machine::TargetClaim;
+using machine::TargetResult;
+using machine::TargetStanding;
+using machine::TargetStep;
+
+struct TargetWaiter {
+  ExecutionId id;
+  std::string coalesces;  // its action when it gives up for a later one, else empty
+  friend bool operator==(const TargetWaiter&, const TargetWaiter&) = default;
+};
+
+struct TargetRow {
+  std::string key;
+  ExecutionId holder;  // none: nobody
+  absl::Time held_at;
+  std::vector<TargetWaiter> waiting;  // in order
+  std::int32_t failures = 0;          // to start, in a row
+  absl::Time backoff_until = absl::InfinitePast();
+  ExecutionId blocked_by;  // none: not blocked
+  absl::Time blocked_at;
+  std::string block_message;
+  std::string last_action;  // of the last success
+  absl::Time last_success_at = absl::InfinitePast();
+};
+
+// ---- emergency stops
+
+enum class StopScope : std::int16_t { kAll = 1, kNamespace = 2, kAction = 3, kWorker = 4 };
+
+struct StopRow {
+  std::int64_t id = 0;
+  StopScope scope = StopScope::kAll;
+  std::string subject;  // namespace, action, or worker id; empty for kAll
+  std::string reason;
+  std::string caller;
+  absl::Time created_at;
+  std::optional<absl::Time> lifted_at;
+};
+
+// What a stop is compared with.
+struct LaunchScope {
+  std::string name_space;
+  std::string action;
+  std::string worker;  // id
+};
+
+// ---- approvals
+
+enum class ApprovalState : std::int16_t {
+  kPending = 1,
+  kApproved = 2,
+  kRejected = 3,
+  kExpired = 4,
+  kVoid = 5,
+};
+
+struct ApprovalStep {
+  std::int32_t number = 1;
+  ApprovalState state = ApprovalState::kPending;
+  absl::Time expires;
+  std::string plan_digest;
+};
+
 // One step of one execution: all of it or nothing is stored, in one transaction with the three-test
 // fence.
 struct Commit {
@@ -118,6 +193,14 @@ struct Commit {
   std::optional<Park> park;       // else, unless `state` is terminal, the lease is kept
   std::optional<NewDecision> decision;
   std::vector<NewArtifact> artifacts;
+  std::vector<ApprovalStep> approvals;
+  std::optional<TargetStep> target;
+  // The step launches something (kNotStopped), or waits because it must not (kStopped): only stored
+  // if that is how emergency stops in force have it for `launch`.
+  enum class StopTest { kNone, kNotStopped, kStopped };
+  StopTest stop_test = StopTest::kNone;
+  LaunchScope launch;
+  std::string audit;  // JSON for the audit log; empty: none
 };
 
 enum class CommitResult {
@@ -125,11 +208,15 @@ enum class CommitResult {
   kFenced,        // somebody else owns the execution now: forget everything about it
   kSignalsMoved,  // expected_signals did not hold; nothing was stored: read the signals and decide
                   // again
+  kTargetRefused,  // the target does not stand as the step needs; nothing was stored: read it and
+                   // decide again
+  kStopMoved,      // stops in force are not as the step needs; nothing was stored: read them and
+                   // decide again
 };
 
 // ---- signals
 
-enum class SignalKind : std::int16_t { kCancel = 1 };
+enum class SignalKind : std::int16_t { kCancel = 1, kApprove = 2, kReject = 3 };
 
 struct Signal {
   std::int32_t number = 0;  // 1, 2, … per execution
@@ -137,6 +224,15 @@ struct Signal {
   std::string caller;
   std::string reason;
   absl::Time time;
+  std::string detail;  // kApprove, kReject: serialised engine.v1.ApprovalVote
+};
+
+struct NewSignal {
+  SignalKind kind = SignalKind::kCancel;
+  std::string caller = {};
+  std::string reason = {};
+  std::string detail = {};  // as Signal
+  std::string audit = {};   // JSON for the audit log; empty: none
 };
 
 enum class SignalResult {
@@ -163,6 +259,37 @@ struct WorkerRow {
   absl::Time started_at;
   absl::Time heartbeat_at;
   std::int32_t executions_held = 0;
+};
+
+// Where an execution stands beside its events.
+struct StandingRow {
+  bool leased = false;
+  WorkerId worker;  // none: nobody holds it
+  absl::Time due_at;
+  std::int16_t takeovers = 0;
+  std::optional<ParkReason> parked;
+  absl::Time parked_until;
+  int live_workers = 0;  // that take new work
+  absl::Time now;
+};
+
+struct OpenApproval {
+  ExecutionId execution;
+  std::int32_t number = 1;
+  absl::Time requested_at;
+};
+
+struct AuditEntry {
+  std::int64_t number = 0;
+  std::int64_t at_micros = 0;
+  std::string body;
+  std::string hash;
+};
+
+struct AuditChainEnd {
+  AuditChainId chain;
+  std::int64_t number = 0;
+  std::string hash;
 };
 
 struct LogChunk {

@@ -46,8 +46,11 @@ class FakeReader : public storage::Reader {
                                                     const ExecutionId&, int) override {
     return absl::UnimplementedError("");
   }
-  absl::StatusOr<storage::SignalResult> AppendSignal(const ExecutionId&, storage::SignalKind,
-                                                     std::string_view, std::string_view) override {
+  absl::StatusOr<storage::SignalResult> AppendSignal(const ExecutionId&,
+                                                     const storage::NewSignal&) override {
+    return absl::UnimplementedError("");
+  }
+  absl::StatusOr<storage::StandingRow> ReadStanding(const ExecutionId&) override {
     return absl::UnimplementedError("");
   }
   absl::StatusOr<std::vector<storage::WorkerRow>> ListWorkers() override {

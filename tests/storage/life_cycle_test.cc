@@ -145,7 +145,7 @@ TEST_F(LifeCycle, AParkedExecutionIsWokenWhenItIsDue) {
 TEST_F(LifeCycle, ASignalIsSeenByTheNextCommitThatAsksForNone) {
   const WorkerId worker = NewWorker();
   const HeldExecution held = SubmitAndClaim(worker);
-  ASSERT_THAT(reader().AppendSignal(held.id, SignalKind::kCancel, "sre", "wrong cluster"),
+  ASSERT_THAT(reader().AppendSignal(held.id, {SignalKind::kCancel, "sre", "wrong cluster"}),
               IsOkAndHolds(SignalResult::kStored));
 
   EXPECT_THAT(Commit(MakePark(held, absl::Hours(1))), IsOkAndHolds(CommitResult::kSignalsMoved));
@@ -156,7 +156,7 @@ TEST_F(LifeCycle, ASignalIsSeenByTheNextCommitThatAsksForNone) {
   EXPECT_EQ((*signals)[0].number, 1);
   EXPECT_EQ((*signals)[0].reason, "wrong cluster");
   EXPECT_THAT(Commit(MakeEnd(Reload(worker, held).at(0))), IsOkAndHolds(CommitResult::kCommitted));
-  EXPECT_THAT(reader().AppendSignal(held.id, SignalKind::kCancel, "sre", "late"),
+  EXPECT_THAT(reader().AppendSignal(held.id, {SignalKind::kCancel, "sre", "late"}),
               IsOkAndHolds(SignalResult::kAlreadyEnded));
 }
 
@@ -165,7 +165,7 @@ TEST_F(LifeCycle, ASignalWakesAParkedExecution) {
   const HeldExecution held = SubmitAndClaim(worker);
   ASSERT_THAT(Commit(MakePark(held, absl::Hours(1))), IsOkAndHolds(CommitResult::kCommitted));
 
-  ASSERT_OK(reader().AppendSignal(held.id, SignalKind::kCancel, "sre", ""));
+  ASSERT_OK(reader().AppendSignal(held.id, {SignalKind::kCancel, "sre", ""}));
 
   const auto again = Claim(worker);
   ASSERT_THAT(again, SizeIs(1));

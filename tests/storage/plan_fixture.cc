@@ -22,6 +22,10 @@ const Statement* const kHot[] = {
     &sql::kWorkerHeartbeat, &sql::kWorkerLeases,   &sql::kSweepSlice,
     &sql::kSweepLock,       &sql::kSweepLease,     &sql::kFeedRead,
     &sql::kSignalRead,      &sql::kArtifactRead,   &sql::kSignalCount,
+    &sql::kLaunchGate,      &sql::kStopInForce,    &sql::kTargetLock,
+    &sql::kTargetMake,      &sql::kTargetStore,    &sql::kTargetRead,
+    &sql::kWakeThese,       &sql::kCommitApproval, &sql::kAuditAppend,
+    &sql::kApprovalList,    &sql::kParkedStopped,
 };
 
 int ParameterCount(const std::string& text) {

@@ -121,7 +121,7 @@ TEST_F(Reading, ALogIsAppendedUnderTheFenceAndReadFromAnyOffset) {
 }
 
 TEST_F(Reading, SignalsOfUnknownExecutionsAreNotFound) {
-  EXPECT_THAT(reader().AppendSignal(ExecutionId(), SignalKind::kCancel, "sre", ""),
+  EXPECT_THAT(reader().AppendSignal(ExecutionId(), {SignalKind::kCancel, "sre", ""}),
               StatusIs(absl::StatusCode::kNotFound));
 }
 
@@ -160,7 +160,7 @@ TEST_F(Reading, ABusyPoolRefusesAfterItsWait) {
       "lock",
       ("SELECT FROM execution WHERE id = '" + held.id.ToString() + "' FOR UPDATE").c_str()));
   auto signal = std::async(std::launch::async, [&] {
-    return reader().AppendSignal(held.id, SignalKind::kCancel, "a", "");
+    return reader().AppendSignal(held.id, {SignalKind::kCancel, "a", ""});
   });
   while (Count("pg_locks WHERE NOT granted") == 0) {
   }

@@ -234,7 +234,7 @@ TEST_F(Faults, ALostHeartbeatOrSignalSaysSo) {
   OnceAt("signal.after_commit", LoseConnection);
 
   EXPECT_THAT(leases().Heartbeat(worker), StatusIs(absl::StatusCode::kUnavailable));
-  EXPECT_THAT(reader().AppendSignal(held.id, SignalKind::kCancel, "sre", ""),
+  EXPECT_THAT(reader().AppendSignal(held.id, {SignalKind::kCancel, "sre", ""}),
               StatusIs(absl::StatusCode::kUnavailable));
   EXPECT_THAT(leases().Heartbeat(worker), IsOkAndHolds(ElementsAre(held.lease)));
   EXPECT_EQ(Count("signal"), 1);

@@ -234,7 +234,7 @@ TEST_F(LeaseRaces, Hole7_NobodyIsToldOfADeadlock) {
                 [&] {
                   auto signals = std::async(std::launch::async, [&] {
                     for (auto h = held.rbegin(); h != held.rend(); ++h)
-                      told(reader().AppendSignal(h->id, SignalKind::kCancel, "sre", "").status());
+                      told(reader().AppendSignal(h->id, {SignalKind::kCancel, "sre", ""}).status());
                   });
                   told(leases().ReapLostWorkers(survivor, absl::Hours(1)).status());
                   told(other->WakeDue(kShared).status());

@@ -14,7 +14,7 @@ using ::testing::SizeIs;
 class SignalRaces : public Races {
  protected:
   void AppendCancel(const ExecutionId& id) {
-    EXPECT_THAT(reader().AppendSignal(id, SignalKind::kCancel, "sre", ""),
+    EXPECT_THAT(reader().AppendSignal(id, {SignalKind::kCancel, "sre", ""}),
                 IsOkAndHolds(SignalResult::kStored));
   }
   // The only execution there is, from a lease that is ready.

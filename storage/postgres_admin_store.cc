@@ -1,0 +1,191 @@
+#include "storage/postgres_admin_store.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/status_macros.h"
+#include "storage/schema.h"
+#include "storage/sql.h"
+#include "storage/stop_rows.h"
+#include "storage/target_queue.h"
+#include "storage/target_rows.h"
+
+namespace capstan::storage {
+namespace {
+
+// How often a change is tried when it meets a deadlock or a connection that turns out to be gone.
+constexpr int kTries = 5;
+
+absl::StatusOr<StopRow> OneStop(const Rows& rows, std::int64_t id) {
+  std::vector<StopRow> stops = ReadStopRows(rows);
+  if (stops.empty()) return absl::NotFoundError(absl::StrCat("there is no stop ", id));
+  return std::move(stops.front());
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<AdminStore>> PostgresAdminStore::Create(const StoreOptions& options,
+                                                                       Observer observer,
+                                                                       Clock& clock) {
+  CAPSTAN_RETURN_IF_ERROR(CheckOptions(options));
+  std::unique_ptr<PostgresAdminStore> store(new PostgresAdminStore(options, observer, clock));
+  absl::MutexLock lock(&store->mu_);
+  CAPSTAN_RETURN_IF_ERROR(CheckSchemaOn(store->connection_));
+  return std::unique_ptr<AdminStore>(std::move(store));
+}
+
+PostgresAdminStore::PostgresAdminStore(const StoreOptions& options, const Observer& observer,
+                                       Clock& clock)
+    : connection_(options, "admin", Planning::kCustom, observer, clock), audit_(clock.Now()) {}
+
+template <class Work>
+absl::Status PostgresAdminStore::Change(const std::string& audit, Work work) {
+  absl::MutexLock lock(&mu_);
+  absl::Status done = absl::UnavailableError("not tried");
+  for (int i = 0; i < kTries; ++i) {
+    const bool was_connected = connection_.connected();
+    Transaction transaction(connection_);
+    done = transaction.Begin();
+    // An idle connection may have died long ago; nothing was asked for yet, so a new one may try.
+    if (!done.ok() && was_connected) continue;
+    CAPSTAN_RETURN_IF_ERROR(done);
+    done = work(connection_);
+    if (done.ok() && !audit.empty()) done = audit_.Append(connection_, {audit});
+    if (done.ok()) done = transaction.Commit();
+    if (!absl::IsAborted(done)) break;
+  }
+  return done;
+}
+
+absl::StatusOr<Rows> PostgresAdminStore::Read(const Statement& statement, const Params& params) {
+  absl::MutexLock lock(&mu_);
+  const bool was_connected = connection_.connected();
+  absl::StatusOr<Rows> rows = connection_.Run(statement, params);
+  if (was_connected && !rows.ok() && !connection_.connected()) {
+    rows = connection_.Run(statement, params);
+  }
+  return rows;
+}
+
+absl::StatusOr<StopRow> PostgresAdminStore::Stop(const NewStop& stop) {
+  StopRow stored;
+  CAPSTAN_RETURN_IF_ERROR(Change(stop.audit, [&](Connection& connection) -> absl::Status {
+    CAPSTAN_RETURN_IF_ERROR(connection.Run(sql::kStopGate).status());
+    CAPSTAN_ASSIGN_OR_RETURN(
+        const Rows rows, connection.Run(sql::kStopStore, Params()
+                                                             .Add(static_cast<std::int16_t>(stop.scope))
+                                                             .Add(stop.subject)
+                                                             .Add(stop.caller)
+                                                             .Add(stop.reason)
+                                                             .Add(stop.request_id)));
+    CAPSTAN_ASSIGN_OR_RETURN(stored, OneStop(rows, 0));
+    return absl::OkStatus();
+  }));
+  return stored;
+}
+
+absl::StatusOr<StopRow> PostgresAdminStore::LiftStop(std::int64_t id, const std::string& caller,
+                                                     const std::string& reason,
+                                                     const std::string& audit) {
+  CAPSTAN_ASSIGN_OR_RETURN(StopRow stop, ReadStop(id));
+  if (stop.lifted_at.has_value()) return stop;
+  CAPSTAN_RETURN_IF_ERROR(Change(audit, [&](Connection& connection) -> absl::Status {
+    CAPSTAN_RETURN_IF_ERROR(connection.Run(sql::kStopGate).status());
+    return connection.Run(sql::kStopLift, Params().Add(id).Add(caller).Add(reason)).status();
+  }));
+  return ReadStop(id);
+}
+
+absl::StatusOr<StopRow> PostgresAdminStore::ReadStop(std::int64_t id) {
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows rows, Read(sql::kStopRead, Params().Add(id)));
+  return OneStop(rows, id);
+}
+
+absl::StatusOr<std::vector<StopRow>> PostgresAdminStore::StopsInForce() {
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows rows, Read(sql::kStopInForce));
+  return ReadStopRows(rows);
+}
+
+absl::StatusOr<std::vector<ExecutionId>> PostgresAdminStore::ListStopped(const ExecutionId& after,
+                                                                         int limit) {
+  CAPSTAN_ASSIGN_OR_RETURN(
+      const Rows rows, Read(sql::kParkedStopped, Params().Add(after).Add(std::int64_t{limit})));
+  std::vector<ExecutionId> ids;
+  for (int i = 0; i < rows.size(); ++i) ids.push_back(rows.Uuid<ExecutionId>(i, 0));
+  return ids;
+}
+
+absl::Status PostgresAdminStore::Wake(const std::vector<ExecutionId>& ids) {
+  return Change("", [&](Connection& connection) { return WakeThese(connection, ids); });
+}
+
+absl::StatusOr<std::vector<TargetRow>> PostgresAdminStore::ListTargets(const std::string& after,
+                                                                       int limit) {
+  CAPSTAN_ASSIGN_OR_RETURN(
+      const Rows rows, Read(sql::kTargetList, Params().Add(after).Add(std::int64_t{limit})));
+  std::vector<TargetRow> targets;
+  for (int i = 0; i < rows.size(); ++i) targets.push_back(ReadTargetRow(rows, i));
+  return targets;
+}
+
+absl::StatusOr<TargetRow> PostgresAdminStore::ReadTarget(const std::string& key) {
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows rows, Read(sql::kTargetRead, Params().Add(key)));
+  if (!rows.empty()) return ReadTargetRow(rows, 0);
+  TargetRow row;
+  row.key = key;
+  return row;
+}
+
+absl::StatusOr<TargetRow> PostgresAdminStore::ClearTargetBlock(const std::string& key,
+                                                               const std::string& audit) {
+  TargetRow cleared;
+  CAPSTAN_RETURN_IF_ERROR(Change(audit, [&](Connection& connection) -> absl::Status {
+    CAPSTAN_ASSIGN_OR_RETURN(LockedTargets locked, LockTargets(connection, {key}));
+    TargetRow& row = locked.rows[key];
+    if (row.blocked_by.IsNone()) {
+      return absl::FailedPreconditionError(absl::StrCat(key, " is not blocked"));
+    }
+    const std::vector<ExecutionId> next = ClearBlock(row, locked.now);
+    cleared = row;
+    const TargetRow* const changed = &row;
+    CAPSTAN_RETURN_IF_ERROR(StoreTargets(connection, {changed}));
+    return WakeThese(connection, next);
+  }));
+  return cleared;
+}
+
+absl::StatusOr<std::vector<OpenApproval>> PostgresAdminStore::ListOpenApprovals(
+    const ExecutionId& after, int limit) {
+  CAPSTAN_ASSIGN_OR_RETURN(
+      const Rows rows, Read(sql::kApprovalList, Params().Add(after).Add(std::int64_t{limit})));
+  std::vector<OpenApproval> open;
+  for (int i = 0; i < rows.size(); ++i) {
+    open.push_back({rows.Uuid<ExecutionId>(i, 0), static_cast<std::int32_t>(rows.Int(i, 1)),
+                    rows.Time(i, 2)});
+  }
+  return open;
+}
+
+absl::StatusOr<std::vector<AuditChainEnd>> PostgresAdminStore::AuditChains() {
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows rows, Read(sql::kAuditChains));
+  std::vector<AuditChainEnd> chains;
+  for (int i = 0; i < rows.size(); ++i) {
+    chains.push_back({rows.Uuid<AuditChainId>(i, 0), rows.Int(i, 1), rows.Text(i, 2)});
+  }
+  return chains;
+}
+
+absl::StatusOr<std::vector<AuditEntry>> PostgresAdminStore::ReadAudit(const AuditChainId& chain,
+                                                                      std::int64_t after,
+                                                                      int limit) {
+  CAPSTAN_ASSIGN_OR_RETURN(
+      const Rows rows,
+      Read(sql::kAuditRead, Params().Add(chain).Add(after).Add(std::int64_t{limit})));
+  std::vector<AuditEntry> entries;
+  for (int i = 0; i < rows.size(); ++i) {
+    entries.push_back({rows.Int(i, 0), rows.Int(i, 1), rows.Text(i, 2), rows.Text(i, 3)});
+  }
+  return entries;
+}
+
+}  // namespace capstan::storage
