@@ -4,100 +4,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "google/protobuf/util/time_util.h"
+#include "core/machine/action_builder.h"
+#include "core/machine/approvals.h"
 
 namespace capstan::machine {
 namespace {
-
-using google::protobuf::util::TimeUtil;
-
-absl::Time ToTime(const google::protobuf::Timestamp& t) {
-  return absl::FromUnixSeconds(t.seconds()) + absl::Nanoseconds(t.nanos());
-}
-
-google::protobuf::Timestamp ToProto(absl::Time t) {
-  return TimeUtil::NanosecondsToTimestamp(absl::ToUnixNanos(t));
-}
-
-// Collects the events of one transition and fills in what follows from their order.
-class Builder {
- public:
-  Builder(const Action& action, std::string first_cause)
-      : action_(action), cause_(std::move(first_cause)) {
-    out_.ignored = false;
-    out_.state = action.state;
-    out_.data = action.data;
-  }
-  explicit Builder(const Action& action) : Builder(action, absl::StrCat("event/", action.seq)) {}
-
-  ActionState& data() { return out_.data; }
-
-  ExecutionEvent& Event() {
-    ExecutionEvent& event = out_.events.emplace_back();
-    event.set_correlation_id(action_.correlation_id);
-    event.set_causation_id(cause_);
-    cause_ = absl::StrCat("event/", action_.seq + static_cast<int>(out_.events.size()));
-    return event;
-  }
-
-  // The next event is caused by a signal.
-  Builder& CausedBySignal(int number) {
-    cause_ = absl::StrCat("signal/", number);
-    return *this;
-  }
-
-  v1::StateChanged& To(Execution::State to) {
-    v1::StateChanged& changed = *Event().mutable_state_changed();
-    changed.set_from(out_.state);
-    changed.set_to(to);
-    out_.state = to;
-    return changed;
-  }
-
-  Builder& Guarded() {
-    out_.guard_signals = true;
-    return *this;
-  }
-  Builder& Park(absl::Duration delay) {
-    out_.park = delay;
-    return *this;
-  }
-  Builder& StoreDecision() {
-    out_.store_decision = true;
-    return *this;
-  }
-  Builder& StoreArtifacts() {
-    out_.store_artifacts = true;
-    return *this;
-  }
-
-  Transition Then(ActionState::Step step, Effect effect,
-                  absl::Duration delay = absl::ZeroDuration()) {
-    out_.data.set_step(step);
-    out_.effect = effect;
-    out_.delay = delay;
-    return std::move(out_);
-  }
-
-  // Writes the end. `effect` is what is known about the cluster.
-  Transition End(Execution::State state, Execution::FailureReason reason, std::string message,
-                 v1::Outcome outcome) {
-    v1::StateChanged& changed = To(state);
-    changed.set_failure_reason(reason);
-    changed.set_message(std::move(message));
-    *changed.mutable_outcome() = std::move(outcome);
-    out_.failure_reason = reason;
-    const bool job_may_exist = !out_.data.job_name().empty();
-    return Then(ActionState::STEP_DONE, job_may_exist ? Effect::kCleanUp : Effect::kNone);
-  }
-
-  Transition Done() { return std::move(out_); }
-
- private:
-  const Action& action_;
-  std::string cause_;
-  Transition out_;
-};
 
 Transition Ignore() { return {}; }
 
@@ -111,39 +22,6 @@ Transition Do(const Action& action, Effect effect, absl::Duration delay = absl::
   return out;
 }
 
-v1::Outcome OutcomeOf(Execution::Effect effect, int exit_code = -1) {
-  v1::Outcome outcome;
-  outcome.set_effect(effect);
-  outcome.set_exit_code(exit_code);
-  return outcome;
-}
-
-bool PastQueueDeadline(const Action& action, absl::Time now) {
-  return action.request.has_queue_deadline() && now >= ToTime(action.request.queue_deadline());
-}
-
-// A Job of ours may exist in the cluster: the intent is stored, so someone may have posted it.
-bool JobMayExist(const Action& action) { return action.data.step() >= ActionState::STEP_CREATE; }
-
-// Ends the execution: at once while nothing can have been launched, otherwise only when the Job is
-// seen to be gone.
-Transition Finish(Builder builder, const Action& action, Execution::State state,
-                  Execution::FailureReason reason, std::string message) {
-  if (!JobMayExist(action)) {
-    return builder.End(state, reason, std::move(message), OutcomeOf(Execution::EFFECT_NONE));
-  }
-  ActionState::Ending& ending = *builder.data().mutable_ending();
-  ending.set_state(state);
-  ending.set_reason(reason);
-  ending.set_message(std::move(message));
-  v1::EndDecided& event = *builder.Event().mutable_end_decided();
-  event.set_state(state);
-  event.set_failure_reason(reason);
-  event.set_message(ending.message());
-  ending.set_was_armed(action.data.step() >= ActionState::STEP_WATCH);
-  return builder.Then(ActionState::STEP_REMOVE, Effect::kRemoveJob);
-}
-
 Transition Fail(const Action& action, Execution::FailureReason reason, std::string message) {
   return Finish(Builder(action), action, Execution::STATE_FAILED, reason, std::move(message));
 }
@@ -154,29 +32,45 @@ Transition DeadlineExceeded(const Action& action, const std::string& last_error)
   return Fail(action, Execution::FAILURE_REASON_DEADLINE_EXCEEDED, std::move(message));
 }
 
-// A transient error before the uid is recorded: wait without a lease and begin anew.
-Transition Retry(const Action& action, const std::string& message, absl::Time now) {
+// A transient error before the uid is recorded: wait without a lease and begin anew. One of the
+// infrastructure does not use up the caller's retries.
+Transition Retry(const Action& action, const std::string& message, bool infrastructure,
+                 absl::Time now) {
   if (PastQueueDeadline(action, now)) return DeadlineExceeded(action, message);
+  if (!infrastructure && action.data.transient_errors() >= action.request.max_retries()) {
+    return Fail(action, Execution::FAILURE_REASON_RETRY_LIMIT,
+                absl::StrCat("failed ", action.data.transient_errors() + 1,
+                             " times before anything was launched, the last time: ", message));
+  }
   Builder builder(action);
-  const int errors = action.data.transient_errors() + 1;
-  builder.data().set_transient_errors(errors);
-  const absl::Duration backoff = RetryBackoff(errors);
+  ActionState& data = builder.data();
+  if (infrastructure) {
+    data.set_infrastructure_errors(data.infrastructure_errors() + 1);
+  } else {
+    data.set_transient_errors(data.transient_errors() + 1);
+  }
+  const absl::Duration backoff =
+      RetryBackoff(data.transient_errors() + data.infrastructure_errors());
   v1::StateChanged& changed = builder.To(Execution::STATE_PENDING);
   changed.set_message(message);
   *changed.mutable_retry_time() = ToProto(now + backoff);
   return builder.Guarded().Park(backoff).Then(action.data.step(), Effect::kNone);
 }
 
-Transition Succeed(Builder builder, const Action& action,
-                   const std::optional<google::protobuf::Struct>& after) {
+v1::Outcome Applied(const Action& action, const std::optional<google::protobuf::Struct>& after) {
   v1::Outcome outcome = OutcomeOf(Execution::EFFECT_APPLIED, action.data.exit_code());
   v1::ResourceChange& resource = *outcome.add_resources();
   *resource.mutable_target() = action.request.target();
   resource.mutable_target()->set_uid(action.data.target_uid());
   *resource.mutable_before() = action.data.before();
   if (after.has_value()) *resource.mutable_after() = *after;
+  return outcome;
+}
+
+Transition Succeed(Builder builder, const Action& action,
+                   const std::optional<google::protobuf::Struct>& after) {
   return builder.End(Execution::STATE_SUCCEEDED, Execution::FAILURE_REASON_UNSPECIFIED, "",
-                     std::move(outcome));
+                     Applied(action, after));
 }
 
 Effect EffectOf(ActionState::Step step) {
@@ -193,6 +87,40 @@ Effect EffectOf(ActionState::Step step) {
       // Before arming everything is checked again: policy, deadline and signals may have changed.
       return Effect::kValidate;
   }
+}
+
+Transition TooLate(Builder builder, const Action& action) {
+  std::string message = "not launched before its queue deadline";
+  if (action.state == Execution::STATE_BLOCKED) {
+    absl::StrAppend(&message, "; it was BLOCKED(",
+                    std::string(BlockReasonName(action.data.block_reason())), ")");
+  }
+  return Finish(std::move(builder), action, Execution::STATE_FAILED,
+                Execution::FAILURE_REASON_DEADLINE_EXCEEDED, std::move(message));
+}
+
+// Validates, whatever was found out before.
+Transition Begin(Builder builder) {
+  const ActionState& data = builder.data();
+  builder.To(Execution::STATE_VALIDATING)
+      .set_attempt(data.transient_errors() + data.infrastructure_errors() + 1);
+  const ActionState::Step step = std::max(data.step(), ActionState::STEP_VALIDATE);
+  return builder.Then(step, Effect::kValidate);
+}
+
+// What it waited for has come, or its time is up.
+Transition Unblock(Builder builder, const Action& action, absl::Time now) {
+  ActionState& data = builder.data();
+  if (data.block_reason() == Execution::BLOCK_REASON_APPROVAL) {
+    if (IsExpired(data, now)) return ExpireApproval(std::move(builder), action, now);
+    const absl::Duration waited = now - absl::FromUnixMicros(data.blocked_since());
+    data.set_approval_wait(data.approval_wait() +
+                           absl::ToInt64Microseconds(std::max(absl::ZeroDuration(), waited)));
+  }
+  if (now >= QueueDeadline(data, action.request)) return TooLate(std::move(builder), action);
+  data.clear_block_reason();
+  builder.To(Execution::STATE_PENDING);
+  return Begin(std::move(builder));
 }
 
 Transition On(const Action& action, const Resumed& resumed, absl::Time now) {
@@ -220,15 +148,10 @@ Transition On(const Action& action, const Resumed& resumed, absl::Time now) {
     return Finish(std::move(builder), action, Execution::STATE_FAILED,
                   Execution::FAILURE_REASON_OUTCOME_UNKNOWN, message);
   }
+  if (action.state == Execution::STATE_BLOCKED) return Unblock(std::move(builder), action, now);
   if (action.state == Execution::STATE_PENDING) {
-    if (PastQueueDeadline(action, now)) {
-      return Finish(std::move(builder), action, Execution::STATE_FAILED,
-                    Execution::FAILURE_REASON_DEADLINE_EXCEEDED,
-                    "not launched before its queue deadline");
-    }
-    builder.To(Execution::STATE_VALIDATING).set_attempt(action.data.transient_errors() + 1);
-    const ActionState::Step step = std::max(action.data.step(), ActionState::STEP_VALIDATE);
-    return builder.Then(step, Effect::kValidate);
+    if (PastQueueDeadline(action, now)) return TooLate(std::move(builder), action);
+    return Begin(std::move(builder));
   }
   const Effect effect = EffectOf(action.data.step());
   if (!lost) return Do(action, effect);
@@ -253,13 +176,12 @@ Transition Denied(Builder builder, const Action& action, const Validated& valida
 Transition DryRun(Builder builder, const Validated& validated) {
   v1::Outcome outcome = OutcomeOf(Execution::EFFECT_NONE);
   outcome.set_dry_run(true);
-  v1::Plan& plan = *outcome.mutable_plan();
-  plan.set_digest(validated.plan_digest);
-  plan.set_rendered_job(validated.rendered_job);
-  *plan.mutable_policy_decision() = validated.decision;
-  if (validated.rollback.has_value()) *plan.mutable_rollback() = *validated.rollback;
+  *outcome.mutable_plan() = validated.plan;
   return builder.End(Execution::STATE_SUCCEEDED, Execution::FAILURE_REASON_UNSPECIFIED,
-                     "dry run: allowed; nothing was launched", std::move(outcome));
+                     validated.decision.requires_approval()
+                         ? "dry run: allowed once it is approved; nothing was launched"
+                         : "dry run: allowed; nothing was launched",
+                     std::move(outcome));
 }
 
 // The first allowed validation stores the intent: the Job as it will be posted, and how to undo it.
@@ -279,13 +201,66 @@ Transition StoreIntent(Builder builder, const Validated& validated) {
     rollback.set_digest(validated.rollback_digest);
     *rollback.mutable_rollback() = *validated.rollback;
   }
-  return builder.StoreArtifacts().Guarded().Then(ActionState::STEP_CREATE, Effect::kCreateJob);
+  data.set_blocks_after_failure(validated.blocks_after_failure);
+  if (!validated.claim.key.empty()) {
+    builder.Use({TargetStep::Kind::kTake, validated.claim, TargetStanding::kFree,
+                 TargetResult::kNeutral, ""});
+  }
+  return builder.StoreArtifacts().Launches().Guarded().Then(ActionState::STEP_CREATE,
+                                                            Effect::kCreateJob);
+}
+
+// The target is not free.
+Transition AwaitTarget(Builder builder, const Action& action, const Validated& validated,
+                       absl::Time now) {
+  const TargetAnswer& answer = *validated.target_answer;
+  const absl::Time until = std::min(answer.until, QueueDeadline(action.data, action.request));
+  const auto block = [&](Execution::BlockReason reason) {
+    return builder.Block(reason, answer.message, until, now, validated.claim, answer.standing);
+  };
+  switch (answer.standing) {
+    case TargetStanding::kBusy:
+      if (action.request.on_conflict() == Execution::ON_CONFLICT_REJECT) {
+        return Finish(std::move(builder), action, Execution::STATE_FAILED,
+                      Execution::FAILURE_REASON_TARGET_BUSY, answer.message);
+      }
+      return block(Execution::BLOCK_REASON_TARGET_LOCK);
+    case TargetStanding::kCooldown:
+      return block(Execution::BLOCK_REASON_COOLDOWN);
+    case TargetStanding::kBackoff:
+      return block(Execution::BLOCK_REASON_BACKOFF);
+    case TargetStanding::kBlocked:
+      return block(Execution::BLOCK_REASON_PREVIOUS_FAILURE);
+    case TargetStanding::kSuperseded:
+      return Finish(std::move(builder), action, Execution::STATE_CANCELLED,
+                    Execution::FAILURE_REASON_UNSPECIFIED, answer.message);
+    case TargetStanding::kFree:
+      break;
+  }
+  return StoreIntent(std::move(builder), validated);
+}
+
+std::string StopMessage(const StoppedBy& stop) {
+  return absl::StrCat("stopped by ", stop.name, ": ", stop.reason);
+}
+
+Transition AwaitLift(Builder builder, const Action& action, const StoppedBy& stop, absl::Time now) {
+  return builder.Block(Execution::BLOCK_REASON_STOPPED, StopMessage(stop),
+                       QueueDeadline(action.data, action.request), now);
+}
+
+// A required precondition that does not hold; null when all do.
+const v1::ConditionResult* FirstFailed(const std::vector<v1::ConditionResult>& conditions) {
+  const auto failed = std::find_if(conditions.begin(), conditions.end(), [](const auto& result) {
+    return result.required() && !result.passed();
+  });
+  return failed == conditions.end() ? nullptr : &*failed;
 }
 
 Transition On(const Action& action, const Validated& validated, absl::Time now) {
   const ActionState::Step step = action.data.step();
   if (step < ActionState::STEP_VALIDATE || step > ActionState::STEP_ARM) return Ignore();
-  if (action.state == Execution::STATE_PENDING)
+  if (action.state == Execution::STATE_PENDING || action.state == Execution::STATE_BLOCKED)
     return Ignore();  // an answer to an attempt that was given up
   switch (validated.result) {
     case Validated::Result::kUnknownAction:
@@ -297,7 +272,7 @@ Transition On(const Action& action, const Validated& validated, absl::Time now) 
         if (PastQueueDeadline(action, now)) return DeadlineExceeded(action, validated.message);
         return Do(action, Effect::kValidate, RetryBackoff(1));
       }
-      return Retry(action, validated.message, now);
+      return Retry(action, validated.message, validated.infrastructure, now);
     case Validated::Result::kDecided:
       break;
   }
@@ -313,20 +288,44 @@ Transition On(const Action& action, const Validated& validated, absl::Time now) 
                   absl::StrCat(validated.target.kind(), " ", validated.target.namespace_(), "/",
                                validated.target.name(), " does not exist"));
   }
-  if (action.request.dry_run()) return DryRun(std::move(builder), validated);
-  if (PastQueueDeadline(action, now)) {
+  for (const v1::ConditionResult& result : validated.preconditions) {
+    *builder.Event().mutable_condition_evaluated()->mutable_result() = result;
+  }
+  if (const v1::ConditionResult* failed = FirstFailed(validated.preconditions)) {
     return Finish(std::move(builder), action, Execution::STATE_FAILED,
-                  Execution::FAILURE_REASON_DEADLINE_EXCEEDED,
-                  "not launched before its queue deadline");
+                  Execution::FAILURE_REASON_PRECONDITION_FAILED,
+                  absl::StrCat("precondition ", failed->name(), ": ", failed->message()));
+  }
+  if (!validated.moved.empty()) {
+    return Finish(std::move(builder), action, Execution::STATE_FAILED,
+                  Execution::FAILURE_REASON_PRECONDITION_FAILED,
+                  absl::StrCat("the target has moved since: ", validated.moved));
+  }
+  if (action.request.dry_run()) return DryRun(std::move(builder), validated);
+  if (PastQueueDeadline(action, now)) return TooLate(std::move(builder), action);
+  if (validated.stopped.has_value()) {
+    return AwaitLift(std::move(builder), action, *validated.stopped, now);
+  }
+  if (validated.decision.requires_approval() && !IsApproved(action.data, validated.plan)) {
+    if (step == ActionState::STEP_VALIDATE) {
+      return AwaitApproval(std::move(builder), validated.plan, now);
+    }
+    return Finish(std::move(builder), action, Execution::STATE_FAILED,
+                  Execution::FAILURE_REASON_POLICY_DENIED,
+                  "what was approved has changed before it was launched: submit it again");
   }
   builder.Guarded();
   switch (step) {
     case ActionState::STEP_VALIDATE:
+      if (validated.target_answer.has_value()) {
+        return AwaitTarget(std::move(builder), action, validated, now);
+      }
       return StoreIntent(std::move(builder), validated);
     case ActionState::STEP_CREATE:
-      return builder.Then(step, Effect::kCreateJob);
+      return builder.Launches().Then(step, Effect::kCreateJob);
     default:
-      return builder.Then(step, Effect::kArmJob);
+      if (action.state == Execution::STATE_VALIDATING) builder.To(Execution::STATE_RUNNING);
+      return builder.Launches().Then(step, Effect::kArmJob);
   }
 }
 
@@ -346,14 +345,14 @@ Transition On(const Action& action, const JobCreated& created, absl::Time now) {
   event.mutable_job()->set_uid(created.uid);
   event.set_adopted(created.adopted);
   builder.To(Execution::STATE_RUNNING);
-  return builder.Guarded().Then(ActionState::STEP_ARM, Effect::kArmJob);
+  return builder.Launches().Guarded().Then(ActionState::STEP_ARM, Effect::kArmJob);
 }
 
 Transition On(const Action& action, const JobCreateFailed& failed, absl::Time now) {
   if (!Creating(action)) return Ignore();
   switch (failed.kind) {
     case JobCreateFailed::Kind::kTransient:
-      return Retry(action, failed.message, now);
+      return Retry(action, failed.message, failed.infrastructure, now);
     case JobCreateFailed::Kind::kCollision: {
       // Not ours, so there is nothing to remove and nothing to clean up.
       Builder builder(action);
@@ -368,7 +367,8 @@ Transition On(const Action& action, const JobCreateFailed& failed, absl::Time no
 }
 
 Transition On(const Action& action, const ArmResult& result, absl::Time now) {
-  if (action.data.step() != ActionState::STEP_ARM) return Ignore();
+  if (action.data.step() != ActionState::STEP_ARM || action.state != Execution::STATE_RUNNING)
+    return Ignore();
   switch (result.kind) {
     case ArmResult::Kind::kArmed:
     case ArmResult::Kind::kFoundArmed: {
@@ -412,6 +412,7 @@ Transition On(const Action& action, const JobEnded& ended, absl::Time now) {
                        OutcomeOf(Execution::EFFECT_POSSIBLE));
   }
   if (ended.succeeded) {
+    builder.data().set_verify_began(absl::ToUnixMicros(now));
     builder.To(Execution::STATE_VERIFYING);
     return builder.Then(ActionState::STEP_VERIFY, Effect::kReadBack);
   }
@@ -442,9 +443,37 @@ Transition On(const Action& action, const JobLost& lost, absl::Time now) {
   return Fail(action, Execution::FAILURE_REASON_OUTCOME_UNKNOWN, lost.message);
 }
 
+bool SameAnswer(const v1::ConditionResult& a, const v1::ConditionResult& b) {
+  return a.evaluated() == b.evaluated() && a.passed() == b.passed() && a.message() == b.message();
+}
+
+// Looks again until every required postcondition holds at one look, or the time of one is up.
 Transition On(const Action& action, const ReadBack& read, absl::Time now) {
   if (action.data.step() != ActionState::STEP_VERIFY) return Ignore();
-  return Succeed(Builder(action), action, read.after);
+  Builder builder(action);
+  bool changed = false, waiting = false;
+  const v1::ConditionResult* late = nullptr;
+  for (const ReadBack::Postcondition& one : read.postconditions) {
+    const auto before = action.data.postconditions().find(one.result.name());
+    if (before == action.data.postconditions().end() || !SameAnswer(before->second, one.result)) {
+      changed = true;
+      (*builder.data().mutable_postconditions())[one.result.name()] = one.result;
+      *builder.Event().mutable_condition_evaluated()->mutable_result() = one.result;
+    }
+    if (one.result.passed() || !one.result.required()) continue;
+    waiting = true;
+    const absl::Time ends = absl::FromUnixMicros(action.data.verify_began()) + one.timeout;
+    if (now >= ends && late == nullptr) late = &one.result;
+  }
+  if (late != nullptr) {
+    return builder.End(Execution::STATE_FAILED, Execution::FAILURE_REASON_POSTCONDITION_FAILED,
+                       absl::StrCat("the action ran, but postcondition ", late->name(),
+                                    " did not come true in time: ", late->message()),
+                       Applied(action, read.after));
+  }
+  if (!waiting) return Succeed(std::move(builder), action, read.after);
+  if (!changed) return Do(action, Effect::kReadBack, kPostconditionInterval);
+  return builder.Then(ActionState::STEP_VERIFY, Effect::kReadBack, kPostconditionInterval);
 }
 
 Transition On(const Action& action, const Removed& removed, absl::Time now) {
@@ -468,13 +497,32 @@ Transition On(const Action& action, const Removed& removed, absl::Time now) {
                              OutcomeOf(none ? Execution::EFFECT_NONE : Execution::EFFECT_POSSIBLE));
 }
 
+// What was about to be stored must not be: a stop is in force. What is launched already goes on.
+Transition On(const Action& action, const Stopped& stopped, absl::Time now) {
+  const ActionState::Step step = action.data.step();
+  if (action.state != Execution::STATE_VALIDATING || step > ActionState::STEP_ARM) return Ignore();
+  return AwaitLift(Builder(action), action, stopped.by, now);
+}
+
+// Votes first: a cancel among them ends the execution whatever they say.
 Transition On(const Action& action, const Signalled& signalled, absl::Time now) {
   Builder builder(action);
-  int last = action.data.signals_seen();
+  const int seen = action.data.signals_seen();
+  int last = seen;
+  const bool waits = action.state == Execution::STATE_BLOCKED &&
+                     action.data.block_reason() == Execution::BLOCK_REASON_APPROVAL;
+  for (const Signalled::Vote& vote : signalled.votes) last = std::max(last, vote.number);
+  for (const Signalled::Cancel& cancel : signalled.cancels) last = std::max(last, cancel.number);
+  if (last == seen) return Ignore();
+  builder.data().set_signals_seen(last);
+  for (const Signalled::Vote& vote : signalled.votes) {
+    if (vote.number <= seen) continue;
+    builder.CausedBySignal(vote.number);
+    if (std::optional<Transition> end = CountVote(builder, action, vote)) return *std::move(end);
+  }
   std::string message;
   for (const Signalled::Cancel& cancel : signalled.cancels) {
-    if (cancel.number <= last) continue;
-    last = cancel.number;
+    if (cancel.number <= seen) continue;
     builder.CausedBySignal(cancel.number);
     v1::CancelRequested& event = *builder.Event().mutable_cancel_requested();
     event.set_caller(cancel.caller);
@@ -484,16 +532,25 @@ Transition On(const Action& action, const Signalled& signalled, absl::Time now) 
       if (!cancel.reason.empty()) absl::StrAppend(&message, ": ", cancel.reason);
     }
   }
-  if (last == action.data.signals_seen()) return Ignore();
-  builder.data().set_signals_seen(last);
-  builder.data().set_cancel_requested(true);
   const ActionState::Step step = action.data.step();
-  if (step == ActionState::STEP_VERIFY ||
-      step == ActionState::STEP_REMOVE) {  // too late to change the end
-    return builder.Then(step, EffectOf(step));
+  if (!message.empty()) {
+    builder.data().set_cancel_requested(true);
+    if (step == ActionState::STEP_VERIFY ||
+        step == ActionState::STEP_REMOVE) {  // too late to change the end
+      return builder.Then(step, EffectOf(step));
+    }
+    return Finish(std::move(builder), action, Execution::STATE_CANCELLED,
+                  Execution::FAILURE_REASON_UNSPECIFIED, std::move(message));
   }
-  return Finish(std::move(builder), action, Execution::STATE_CANCELLED,
-                Execution::FAILURE_REASON_UNSPECIFIED, std::move(message));
+  if (waits && builder.data().approval().given()) return Unblock(std::move(builder), action, now);
+  if (waits && !IsExpired(action.data, now)) {  // not enough yet
+    const absl::Time until = absl::FromUnixMicros(action.data.approval().expires());
+    return builder.Guarded().Park(until - now).Then(step, Effect::kNone);
+  }
+  // Nothing that changes its course. What was about to be stored may have been dropped for this.
+  const bool deciding = action.state == Execution::STATE_VALIDATING ||
+                        (action.state == Execution::STATE_RUNNING && step == ActionState::STEP_ARM);
+  return builder.Then(step, deciding ? Effect::kValidate : Effect::kNone);
 }
 
 }  // namespace

@@ -8,9 +8,11 @@
 //
 //   PENDING ──► VALIDATING ─ validate ─► create Job (suspended) ─► RUNNING ─ arm ─► watch ─►
 //   VERIFYING ─► SUCCEEDED
-//      ▲            │ transient error                                │ anything that ends it once a
-//      Job may exist: └────────────┘ (parked, backoff)                              └► remove the
-//      Job, see it gone ─► FAILED, CANCELLED
+//
+// A transient error before the Job's uid is recorded leads back to PENDING (parked, backoff).
+// Approval, target and emergency stop lead to BLOCKED (parked) and from there, through PENDING, to
+// a validation anew. Anything that ends an execution once a Job may exist removes the Job first and
+// sees it gone: then FAILED or CANCELLED.
 #pragma once
 
 #include <optional>
@@ -23,6 +25,7 @@
 #include "capstan/v1/event.pb.h"
 #include "capstan/v1/execution.pb.h"
 #include "core/machine/states.h"
+#include "core/machine/target.h"
 
 namespace capstan::machine {
 
@@ -46,6 +49,19 @@ struct Resumed {
   bool alone = false;  // in its lease
 };
 
+// How the target stands, when it is not free.
+struct TargetAnswer {
+  TargetStanding standing = TargetStanding::kFree;
+  absl::Time until = absl::InfiniteFuture();  // when it stands otherwise by itself
+  std::string message = {};                   // for a person, with who holds or blocks it
+};
+
+// An emergency stop.
+struct StoppedBy {
+  std::string name = {};  // stops/{number}
+  std::string reason = {};
+};
+
 // Result of Effect::kValidate.
 struct Validated {
   enum class Result {
@@ -65,7 +81,17 @@ struct Validated {
   std::string job_digest = {};               // SHA-256 of its bytes, in hex
   std::string rollback_digest = {};          // SHA-256 of the rollback record's bytes, in hex
   std::string job_namespace, job_name, job_spec_hash;
-  std::string plan_digest = {};
+  v1::Plan plan = {};  // as it stands; its digest is what an approval is bound to
+  std::vector<v1::ConditionResult> preconditions = {};
+  std::string moved = {};  // the target is not as `request.expected` wants it: how it differs
+  // kTransientError: of the infrastructure, which does not use up the caller's retries.
+  bool infrastructure = false;
+  // What it takes, unless it only reads (then the key is empty).
+  TargetClaim claim = {};
+  bool blocks_after_failure = false;
+  // Set when storing was refused because of it: how the target stands, or which stop is in force.
+  std::optional<TargetAnswer> target_answer = {};
+  std::optional<StoppedBy> stopped = {};
 };
 
 // Result of Effect::kCreateJob.
@@ -78,6 +104,7 @@ struct JobCreateFailed {
   Kind kind = Kind::kTransient;
   Execution::FailureReason reason = Execution::FAILURE_REASON_UNSPECIFIED;  // for kRefused
   std::string message = {};
+  bool infrastructure = false;  // kTransient: does not use up the caller's retries
 };
 
 // Result of Effect::kArmJob.
@@ -114,7 +141,12 @@ struct JobLost {  // could not be observed until long after its deadline
 
 // Result of Effect::kReadBack.
 struct ReadBack {
+  struct Postcondition {
+    v1::ConditionResult result;
+    absl::Duration timeout;  // since verifying began
+  };
   std::optional<google::protobuf::Struct> after;
+  std::vector<Postcondition> postconditions = {};
 };
 
 // Result of Effect::kRemoveJob.
@@ -130,19 +162,34 @@ struct Removed {
 };
 // (A Job found finished by kRemoveJob is reported as JobEnded.)
 
-// Signals above data.signals_seen, all kinds known here being cancel requests.
+// An emergency stop in force keeps what was about to be stored from being stored.
+struct Stopped {
+  StoppedBy by = {};
+};
+
+// Signals above data.signals_seen, in order.
 struct Signalled {
   struct Cancel {
     int number = 0;
     std::string caller;
     std::string reason;
   };
-  std::vector<Cancel> cancels;
+  struct Vote {
+    int number = 0;
+    std::string caller;
+    std::string reason;
+    bool approve = false;
+    std::string plan_digest;
+    std::vector<std::string> groups;  // of the caller
+    absl::Time time;
+  };
+  std::vector<Cancel> cancels = {};
+  std::vector<Vote> votes = {};
 };
 
 using Input =
     std::variant<Resumed, Validated, JobCreated, JobCreateFailed, ArmResult, JobEnded, JobGone,
-                 JobSuspended, JobDidNotStart, JobLost, ReadBack, Removed, Signalled>;
+                 JobSuspended, JobDidNotStart, JobLost, ReadBack, Removed, Stopped, Signalled>;
 
 // ---- output
 
@@ -166,8 +213,22 @@ struct Transition {
   std::vector<ExecutionEvent> events;  // without execution, seq and time
   // The commit must also test that no signal has come since data.signals_seen.
   bool guard_signals = false;
-  // Give the lease back for so long.
+  // Give the lease back for so long; in BLOCKED data.block_reason says for what.
   std::optional<absl::Duration> park;
+  // What the step does with the target.
+  std::optional<TargetStep> target;
+  // The step leads to a launch: it must not be stored while an emergency stop covers it.
+  bool launches = false;
+  // The step waits for emergency stops to be lifted: only to be stored while one covers it.
+  bool stopped = false;
+  // Approvals that were asked for or came to an end.
+  struct Approval {
+    int number = 1;
+    v1::ApprovalSummary::State state = v1::ApprovalSummary::STATE_PENDING;
+    absl::Time expires;
+    std::string plan_digest;
+  };
+  std::vector<Approval> approvals;
   // Store what came with Validated: the decision (numbered data.decisions) and, when set, the
   // artifacts "job", "rollback".
   bool store_decision = false;
@@ -183,6 +244,9 @@ absl::Duration RetryBackoff(int transient_errors);
 
 // After so many takeovers an execution that is alone in its lease is given up.
 inline constexpr int kMaxTakeovers = 3;
+
+// Between two looks at postconditions.
+inline constexpr absl::Duration kPostconditionInterval = absl::Seconds(5);
 
 // `now` is database time.
 Transition Next(const Action& action, const Input& input, absl::Time now);

@@ -16,10 +16,15 @@ const std::vector<std::pair<Execution::State, Execution::State>>& LegalTransitio
       {Execution::STATE_PENDING, Execution::STATE_CANCELLED},
       {Execution::STATE_VALIDATING,
        Execution::STATE_PENDING},  // transient error, tried again later
+      {Execution::STATE_VALIDATING, Execution::STATE_BLOCKED},
+      {Execution::STATE_BLOCKED, Execution::STATE_PENDING},  // what it waited for has come
+      {Execution::STATE_BLOCKED, Execution::STATE_FAILED},
+      {Execution::STATE_BLOCKED, Execution::STATE_CANCELLED},
       {Execution::STATE_VALIDATING, Execution::STATE_RUNNING},
       {Execution::STATE_VALIDATING, Execution::STATE_SUCCEEDED},  // dry run
       {Execution::STATE_VALIDATING, Execution::STATE_FAILED},
       {Execution::STATE_VALIDATING, Execution::STATE_CANCELLED},
+      {Execution::STATE_RUNNING, Execution::STATE_BLOCKED},  // an emergency stop before arming
       {Execution::STATE_RUNNING, Execution::STATE_VERIFYING},
       {Execution::STATE_RUNNING, Execution::STATE_FAILED},
       {Execution::STATE_RUNNING, Execution::STATE_CANCELLED},
@@ -41,6 +46,10 @@ std::string_view StateName(Execution::State state) {
 std::string_view FailureReasonName(Execution::FailureReason reason) {
   return std::string_view(Execution::FailureReason_Name(reason))
       .substr(sizeof("FAILURE_REASON_") - 1);
+}
+
+std::string_view BlockReasonName(Execution::BlockReason reason) {
+  return std::string_view(Execution::BlockReason_Name(reason)).substr(sizeof("BLOCK_REASON_") - 1);
 }
 
 }  // namespace capstan::machine

@@ -25,5 +25,6 @@ const std::vector<std::pair<Execution::State, Execution::State>>& LegalTransitio
 // metric labels.
 std::string_view StateName(Execution::State state);
 std::string_view FailureReasonName(Execution::FailureReason reason);
+std::string_view BlockReasonName(Execution::BlockReason reason);
 
 }  // namespace capstan::machine

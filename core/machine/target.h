@@ -9,11 +9,11 @@ namespace capstan::machine {
 
 // How an action asks for its target.
 struct TargetClaim {
-  std::string key;     // kind/namespace/name or kind/name
-  std::string action;  // for the cooldown and for coalescing
+  std::string key = {};     // kind/namespace/name or kind/name
+  std::string action = {};  // for the cooldown and for coalescing
   // Gives up for a later claim of the same action that waits for the same target.
   bool coalesce = false;
-  absl::Duration cooldown;  // after a success of the same action
+  absl::Duration cooldown = {};  // after a success of the same action
 };
 
 enum class TargetStanding {

@@ -3,10 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <random>
-#include <set>
-
 #include "absl/strings/str_cat.h"
+#include "tests/core/machine/situations.h"
 
 namespace capstan::machine {
 namespace {
@@ -15,88 +13,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
-
-const absl::Time kNow = absl::FromUnixSeconds(1'800'000'000);
-
-Action Accepted(bool dry_run = false) {
-  Action action;
-  action.request.set_action("ScaleDeployment");
-  action.request.set_dry_run(dry_run);
-  action.request.mutable_target()->set_kind("Deployment");
-  action.request.mutable_target()->set_namespace_("default");
-  action.request.mutable_target()->set_name("web");
-  action.request.mutable_queue_deadline()->set_seconds(absl::ToUnixSeconds(kNow + absl::Hours(1)));
-  action.correlation_id = "c0ffee";
-  action.seq = 1;
-  return action;
-}
-
-Validated Allowed() {
-  Validated validated;
-  validated.result = Validated::Result::kDecided;
-  validated.decision.set_allow(true);
-  validated.target_found = true;
-  validated.target.set_kind("Deployment");
-  validated.target.set_namespace_("default");
-  validated.target.set_name("web");
-  validated.target.set_uid("target-uid");
-  (*validated.before.mutable_fields())["replicas"].set_number_value(1);
-  validated.rollback.emplace().set_action("ScaleDeployment");
-  validated.rendered_job = "{}";
-  validated.job_namespace = "capstan-actions";
-  validated.job_name = "capstan-1";
-  validated.job_spec_hash = "hash";
-  return validated;
-}
-
-Validated Denied() {
-  Validated validated = Allowed();
-  validated.decision.set_allow(false);
-  v1::PolicyViolation& violation = *validated.decision.add_violations();
-  violation.set_id("namespace-restrictions/protected-namespace");
-  violation.set_message("kube-system is protected");
-  return validated;
-}
-
-// Stores what the machine answered, as the runner does.
-Transition Apply(Action& action, const Input& input, absl::Time now = kNow) {
-  Transition transition = Next(action, input, now);
-  if (transition.ignored) return transition;
-  action.state = transition.state;
-  action.seq += static_cast<int>(transition.events.size());
-  action.data = transition.data;
-  return transition;
-}
-
-Action At(ActionState::Step step) {
-  Action action = Accepted();
-  Apply(action, Resumed{});
-  if (step == ActionState::STEP_VALIDATE) return action;
-  Apply(action, Allowed());
-  if (step == ActionState::STEP_CREATE) return action;
-  Apply(action, JobCreated{.uid = "uid-1"});
-  if (step == ActionState::STEP_ARM) return action;
-  Apply(action, ArmResult{.kind = ArmResult::Kind::kArmed});
-  if (step == ActionState::STEP_WATCH) return action;
-  if (step == ActionState::STEP_REMOVE) {
-    Apply(action, JobDidNotStart{"ImagePullBackOff"});
-    return action;
-  }
-  Apply(action, JobEnded{.succeeded = true, .exit_code = 0});
-  return action;
-}
-
-std::vector<Execution::State> StatesOf(const Transition& transition) {
-  std::vector<Execution::State> states;
-  for (const ExecutionEvent& event : transition.events) {
-    if (event.has_state_changed()) states.push_back(event.state_changed().to());
-  }
-  return states;
-}
-
-const v1::StateChanged& LastChange(const Transition& transition) {
-  return transition.events.back().state_changed();
-}
 
 TEST(ActionMachineTest, AnActionThatGoesWellPassesEveryStateOnce) {
   Action action = Accepted();
@@ -350,135 +266,6 @@ TEST(ActionMachineTest, S0_9_EveryEventNamesItsRunAndWhatCausedIt) {
   EXPECT_EQ(transition.events[1].causation_id(), absl::StrCat("event/", seq + 1));
 }
 
-// ---- properties: thousands of random walks over every input
-
-class Walk {
- public:
-  explicit Walk(unsigned seed) : random_(seed) {}
-
-  Input RandomInput() {
-    switch (Pick(13)) {
-      case 0:
-        return Resumed{.takeovers = takeovers_ += Pick(2), .alone = Pick(2) == 0};
-      case 1: {
-        Validated validated = Pick(4) == 0 ? Denied() : Allowed();
-        validated.result = static_cast<Validated::Result>(Pick(6) < 3 ? 0 : Pick(4));
-        validated.target_found = Pick(8) != 0;
-        return validated;
-      }
-      case 2:
-        return JobCreated{.uid = absl::StrCat("uid-", Pick(3)), .adopted = Pick(2) == 0};
-      case 3:
-        return JobCreateFailed{.kind = static_cast<JobCreateFailed::Kind>(Pick(3)),
-                               .reason = Execution::FAILURE_REASON_FORBIDDEN,
-                               .message = "x"};
-      case 4:
-        return ArmResult{.kind = static_cast<ArmResult::Kind>(Pick(6)), .message = "x"};
-      case 5:
-        return JobEnded{.succeeded = Pick(2) == 0,
-                        .reason = Execution::FAILURE_REASON_JOB_FAILED,
-                        .exit_code = 1};
-      case 6:
-        return JobGone{};
-      case 7:
-        return JobSuspended{};
-      case 8:
-        return JobDidNotStart{"x"};
-      case 9:
-        return JobLost{"x"};
-      case 10:
-        return ReadBack{};
-      case 11:
-        return Removed{.kind = static_cast<Removed::Kind>(Pick(4)), .message = "x"};
-      default:
-        return Signalled{{{.number = signals_ += Pick(2), .caller = "ann", .reason = ""}}};
-    }
-  }
-
-  int Pick(int n) { return std::uniform_int_distribution<int>(0, n - 1)(random_); }
-
- private:
-  std::mt19937 random_;
-  int takeovers_ = 0;
-  int signals_ = 0;
-};
-
-// What must hold of every transition, whatever came before.
-void CheckTransition(const Action& before, const Transition& transition, const Action& after) {
-  Execution::State state = before.state;
-  ASSERT_FALSE(transition.events.empty())
-      << "a commit without an event could not be told from one that was lost";
-  for (const ExecutionEvent& event : transition.events) {
-    ASSERT_NE(event.payload_case(), ExecutionEvent::PAYLOAD_NOT_SET);
-    ASSERT_FALSE(event.causation_id().empty());
-    if (!event.has_state_changed()) continue;
-    const v1::StateChanged& change = event.state_changed();
-    ASSERT_EQ(change.from(), state);
-    ASSERT_TRUE(IsLegal(change.from(), change.to())) << change.DebugString();
-    ASSERT_EQ(change.to() == Execution::STATE_FAILED,
-              change.failure_reason() != Execution::FAILURE_REASON_UNSPECIFIED);
-    ASSERT_EQ(IsTerminal(change.to()), change.has_outcome());
-    state = change.to();
-  }
-  ASSERT_EQ(state, after.state);
-  const bool arms = transition.effect == Effect::kArmJob;
-  if (arms) {
-    ASSERT_FALSE(after.data.job_uid().empty()) << "armed before the uid is recorded";
-  }
-  if (transition.effect == Effect::kCreateJob) {
-    ASSERT_GT(after.data.decisions(), 0) << "created without a stored decision";
-    ASSERT_TRUE(before.data.job_uid().empty()) << "created again after the uid was recorded";
-  }
-  if (!before.data.job_uid().empty()) {
-    ASSERT_EQ(after.data.job_uid(), before.data.job_uid()) << "the uid is written once";
-  }
-  if (IsTerminal(after.state)) {
-    ASSERT_EQ(after.data.step(), ActionState::STEP_DONE);
-  }
-}
-
-TEST(ActionMachinePropertyTest, EveryInputInEverySituationHasALegalAnswerAndTerminalStatesAbsorb) {
-  std::set<Execution::State> ends;
-  for (unsigned seed = 0; seed < 20'000; ++seed) {
-    Walk walk(seed);
-    Action action = Accepted(walk.Pick(10) == 0);
-    int terminals = 0;
-    for (int step = 0; step < 40; ++step) {
-      const Action before = action;
-      const absl::Time now = kNow + absl::Minutes(walk.Pick(70));
-      const Transition transition = Apply(action, walk.RandomInput(), now);
-      if (IsTerminal(before.state)) {
-        ASSERT_TRUE(transition.ignored);
-        ASSERT_EQ(transition.effect, Effect::kNone);
-        continue;
-      }
-      if (transition.ignored) continue;
-      CheckTransition(before, transition, action);
-      if (HasFatalFailure()) FAIL() << "seed " << seed << " step " << step;
-      terminals += IsTerminal(action.state) ? 1 : 0;
-    }
-    ASSERT_LE(terminals, 1);
-    if (terminals == 1) ends.insert(action.state);
-  }
-  EXPECT_THAT(ends, ElementsAre(Execution::STATE_SUCCEEDED, Execution::STATE_FAILED,
-                                Execution::STATE_CANCELLED));
-}
-
-TEST(ActionMachinePropertyTest, ANonTerminalActionAlwaysGoesOnWhenItIsResumed) {
-  for (unsigned seed = 0; seed < 5'000; ++seed) {
-    Walk walk(seed);
-    Action action = Accepted();
-    for (int step = walk.Pick(12); step > 0; --step) Apply(action, walk.RandomInput());
-    if (IsTerminal(action.state)) continue;
-
-    const Transition resumed =
-        Next(action, Resumed{.takeovers = action.data.takeovers_seen()}, kNow);
-
-    ASSERT_NE(resumed.effect, Effect::kNone) << "seed " << seed << "\n"
-                                             << action.data.DebugString();
-  }
-}
-
 TEST(StatesTest, TerminalStatesHaveNoWayOut) {
   for (const auto& [from, to] : LegalTransitions()) {
     EXPECT_FALSE(IsTerminal(from)) << StateName(from) << " to " << StateName(to);
@@ -486,8 +273,9 @@ TEST(StatesTest, TerminalStatesHaveNoWayOut) {
 }
 
 TEST(StatesTest, EveryNonTerminalStateCanFail) {
-  for (const Execution::State state : {Execution::STATE_PENDING, Execution::STATE_VALIDATING,
-                                       Execution::STATE_RUNNING, Execution::STATE_VERIFYING}) {
+  for (const Execution::State state :
+       {Execution::STATE_PENDING, Execution::STATE_VALIDATING, Execution::STATE_RUNNING,
+        Execution::STATE_VERIFYING, Execution::STATE_BLOCKED}) {
     EXPECT_TRUE(IsLegal(state, Execution::STATE_FAILED)) << StateName(state);
   }
 }
