@@ -1,5 +1,6 @@
 #include "core/projection.h"
 
+#include <algorithm>
 #include <string>
 
 #include "absl/strings/ascii.h"
@@ -73,6 +74,10 @@ void ApplyAccepted(const v1::ExecutionEvent& event, Execution& execution) {
   if (accepted.has_queue_deadline()) {
     *execution.mutable_queue_deadline() = accepted.queue_deadline();
   }
+  execution.set_on_conflict(accepted.on_conflict());
+  execution.set_max_retries(accepted.max_retries());
+  execution.set_retry_of(accepted.retry_of());
+  execution.set_rollback_of(accepted.rollback_of());
 }
 
 // What leaving VALIDATING says about the validation itself.
@@ -93,12 +98,15 @@ void ApplyStateChanged(const v1::ExecutionEvent& event, Execution& execution) {
   execution.set_state(change.to());
   execution.set_failure_reason(change.failure_reason());
   execution.set_message(change.message());
+  execution.set_block_reason(change.block_reason());
+  execution.clear_blocked_until();
+  if (change.has_blocked_until()) *execution.mutable_blocked_until() = change.blocked_until();
   if (change.to() == Execution::STATE_VALIDATING) {
     if (!execution.has_validation_start_time()) {
       *execution.mutable_validation_start_time() = event.time();
     }
   } else if (change.from() == Execution::STATE_VALIDATING &&
-             change.to() != Execution::STATE_PENDING) {
+             change.to() != Execution::STATE_PENDING && change.to() != Execution::STATE_BLOCKED) {
     ApplyValidationEnd(event, execution);
   }
   if (!IsTerminal(change.to())) return;
@@ -139,6 +147,43 @@ void ApplyJobFinished(const v1::ExecutionEvent& event, Execution& execution) {
          finished.message(), event.time());
 }
 
+// The latest answer of each condition, preconditions first.
+void ApplyConditionEvaluated(const v1::ConditionResult& result, Execution& execution) {
+  auto& results = *execution.mutable_condition_results();
+  const auto place = std::find_if(results.begin(), results.end(), [&](const auto& known) {
+    return known.phase() == result.phase() && known.name() == result.name();
+  });
+  if (place != results.end()) {
+    *place = result;
+    return;
+  }
+  *results.Add() = result;
+  std::stable_sort(results.begin(), results.end(),
+                   [](const auto& a, const auto& b) { return a.phase() < b.phase(); });
+}
+
+void ApplyApprovalRequested(const v1::ApprovalRequested& requested, Execution& execution) {
+  v1::ApprovalSummary& approval = *execution.mutable_approval();
+  approval.Clear();
+  approval.set_number(requested.number());
+  approval.set_state(v1::ApprovalSummary::STATE_PENDING);
+  approval.set_plan_digest(requested.plan_digest());
+  approval.set_quorum(requested.rule().quorum());
+  *approval.mutable_groups() = requested.rule().groups();
+  approval.set_reason(requested.rule().reason());
+  *approval.mutable_expire_time() = requested.expire_time();
+}
+
+void ApplyApproval(const v1::ExecutionEvent& event, Execution& execution) {
+  v1::ApprovalSummary& approval = *execution.mutable_approval();
+  if (event.has_approval_decided()) {
+    if (event.approval_decided().ignored().empty())
+      *approval.add_decisions() = event.approval_decided().decision();
+  } else if (event.approval_ended().number() == approval.number()) {
+    approval.set_state(event.approval_ended().state());
+  }
+}
+
 }  // namespace
 
 Execution::State StateAfter(const v1::ExecutionEvent& event) {
@@ -161,6 +206,18 @@ void Apply(const v1::ExecutionEvent& event, Execution& execution) {
       return;
     case v1::ExecutionEvent::kJobFinished:
       return ApplyJobFinished(event, execution);
+    case v1::ExecutionEvent::kConditionEvaluated:
+      return ApplyConditionEvaluated(event.condition_evaluated().result(), execution);
+    case v1::ExecutionEvent::kApprovalRequested:
+      return ApplyApprovalRequested(event.approval_requested(), execution);
+    case v1::ExecutionEvent::kApprovalDecided:
+    case v1::ExecutionEvent::kApprovalEnded:
+      if (execution.has_approval()) ApplyApproval(event, execution);
+      return;
+    case v1::ExecutionEvent::kArtifactStored:
+      if (event.artifact_stored().has_rollback())
+        *execution.mutable_rollback() = event.artifact_stored().rollback();
+      return;
     case v1::ExecutionEvent::kCancelRequested:
       execution.set_cancel_requested(true);
       return;

@@ -18,55 +18,6 @@
 namespace capstan::server {
 namespace {
 
-using SubmitDone = std::function<void(absl::StatusOr<storage::SubmitResult>)>;
-
-void CountSubmit(const telemetry::ServerMetrics& metrics,
-                 const absl::StatusOr<storage::SubmitResult>& result) {
-  if (result.ok()) {
-    (result->deduplicated ? metrics.submits_existing : metrics.submits_created).Increment();
-  } else if (absl::IsResourceExhausted(result.status())) {
-    metrics.submits_overloaded.Increment();
-  } else if (absl::IsInvalidArgument(result.status()) || absl::IsAlreadyExists(result.status())) {
-    metrics.submits_refused.Increment();
-  } else {
-    metrics.submits_failed.Increment();
-  }
-}
-
-// Checks and stores one request; `done` is called at once when it is refused, otherwise on the
-// flush thread after the commit, when local watchers have been told.
-void CheckAndSubmit(const Parts& parts, Rpc& rpc, const v1::ExecuteActionRequest& request,
-                    SubmitDone done) {
-  const absl::StatusOr<CheckedAction> checked = CheckExecuteAction(request, parts.catalog);
-  if (!checked.ok()) {
-    CountSubmit(parts.metrics, checked.status());
-    return done(checked.status());
-  }
-  auto span = std::make_shared<telemetry::Span>(parts.tracer.StartSpan(
-      telemetry::kSpanSubmit, {.parent = rpc.span().context(),
-                               .attributes = {{telemetry::kAttributeAction, request.action()}}}));
-  storage::NewExecution execution = MakeExecution(
-      {.request = request,
-       .checked = *checked,
-       .caller = rpc.caller(),
-       .caller_trace = rpc.caller_trace(),
-       .span = rpc.span().context(),
-       .queue_deadline = parts.submitter.DatabaseNow() + parts.options.queue_deadline});
-  parts.submitter.Submit(std::move(execution), [&parts, span, done = std::move(done)](
-                                                   absl::StatusOr<storage::SubmitResult> result) {
-    CountSubmit(parts.metrics, result);
-    if (!result.ok()) {
-      span->SetError(result.status());
-      span->End();
-      return done(SubmitError(result.status()));
-    }
-    span->SetAttribute(telemetry::kAttributeExecution, result->id.ToString());
-    span->End();
-    if (!result->deduplicated) parts.hub.Submitted(result->id);
-    done(std::move(result));
-  });
-}
-
 // One BatchExecuteActions in progress; the last answer that arrives ends the call.
 struct Batch {
   grpc::ServerUnaryReactor* reactor;
@@ -153,7 +104,7 @@ grpc::ServerWriteReactor<v1::ExecuteActionResponse>* ExecutionServiceImpl::Execu
   const Until until = request->wait_until() == v1::ExecuteActionRequest::WAIT_UNTIL_ACCEPTED
                           ? Until::kSnapshot
                           : Until::kTerminal;
-  CheckAndSubmit(parts_, stream->rpc(), *request,
+  CheckAndSubmit(parts_, stream->rpc(), *request, {},
                  [stream, until](const absl::StatusOr<storage::SubmitResult>& result) {
                    if (!result.ok()) return stream->End(result.status());
                    stream->Follow({.id = result->id,
@@ -179,7 +130,7 @@ grpc::ServerUnaryReactor* ExecutionServiceImpl::BatchExecuteActions(
   for (int i = 0; i < request->requests_size(); ++i) response->add_results();
   for (int i = 0; i < request->requests_size(); ++i) {
     v1::BatchExecuteActionsResponse::Result* slot = response->mutable_results(i);
-    CheckAndSubmit(parts_, batch->rpc, request->requests(i),
+    CheckAndSubmit(parts_, batch->rpc, request->requests(i), {},
                    [batch, slot](const absl::StatusOr<storage::SubmitResult>& result) {
                      *slot->mutable_status() = ToRpcStatus(result.status());
                      if (result.ok()) {

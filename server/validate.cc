@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <set>
 
 #include "absl/strings/ascii.h"
 #include "core/catalog/parameters.h"
@@ -83,8 +84,36 @@ void CheckEnvelope(const v1::ExecuteActionRequest& request, Violations& violatio
                                      ", want WAIT_UNTIL_ACCEPTED or "
                                      "WAIT_UNTIL_TERMINAL"));
   }
+  if (!v1::Execution::OnConflict_IsValid(request.on_conflict())) {
+    violations.Add("on_conflict", Cat("got ", static_cast<int>(request.on_conflict()),
+                                      ", want ON_CONFLICT_WAIT, ON_CONFLICT_REJECT or "
+                                      "ON_CONFLICT_COALESCE"));
+  }
+  if (request.has_max_retries() &&
+      (request.max_retries() < 0 || request.max_retries() > kMaxRetries)) {
+    violations.Add("max_retries",
+                   Cat("got ", request.max_retries(), ", want 0 to ", kMaxRetries));
+  }
   CheckLabels(request, violations);
   CheckParent(request, violations);
+}
+
+void CheckOverrides(const v1::ExecuteActionRequest& request,
+                    const catalog::ActionDefinition& action, Violations& violations) {
+  std::string known;
+  std::set<std::string> names;
+  for (const auto* uses : {&action.preconditions, &action.postconditions}) {
+    for (const catalog::ConditionUse& use : *uses) {
+      if (names.insert(use.name).second) Append(&known, known.empty() ? "" : ", ", use.name);
+    }
+  }
+  for (const auto& [name, required] : request.condition_overrides()) {
+    if (names.contains(name)) continue;
+    violations.Add("condition_overrides",
+                   Cat("got ", Quote(name), ", want ",
+                       known.empty() ? "nothing: the action has no conditions" : "one of: ",
+                       known));
+  }
 }
 
 absl::Status UnknownAction(const v1::ExecuteActionRequest& request,
@@ -104,6 +133,7 @@ absl::StatusOr<CheckedAction> CheckExecuteAction(const v1::ExecuteActionRequest&
 
   Violations violations;
   CheckEnvelope(request, violations);
+  CheckOverrides(request, *checked.action, violations);
   absl::Duration requested = absl::ZeroDuration();
   if (request.has_timeout() && !IsValid(request.timeout())) {
     violations.Add("timeout",
@@ -130,6 +160,7 @@ absl::StatusOr<CheckedAction> CheckExecuteAction(const v1::ExecuteActionRequest&
   CAPSTAN_RETURN_IF_ERROR(violations.ToStatus());
 
   if (request.priority() != 0) checked.priority = request.priority();
+  if (request.has_max_retries()) checked.max_retries = request.max_retries();
   checked.request_id = absl::AsciiStrToLower(request.request_id());
   checked.target = catalog::TargetOf(*checked.action, parameters.parameters);
   return checked;
@@ -139,6 +170,10 @@ std::string RequestHash(const v1::ExecuteActionRequest& request) {
   v1::ExecuteActionRequest body = request;
   body.clear_request_id();
   body.clear_wait_until();
+  return MessageHash(body);
+}
+
+std::string MessageHash(const google::protobuf::Message& body) {
   std::string bytes;
   {
     google::protobuf::io::StringOutputStream stream(&bytes);
@@ -176,6 +211,19 @@ absl::StatusOr<int> CheckPageSize(std::int32_t page_size, int default_size) {
     return InvalidField("page_size", Cat("got ", page_size, ", want 0 or more"));
   }
   return page_size == 0 ? default_size : std::min<int>(page_size, kMaxPageSize);
+}
+
+absl::StatusOr<std::string> CheckRequestId(const std::string& request_id) {
+  if (request_id.empty() || ExecutionId::Parse(request_id)) {
+    return absl::AsciiStrToLower(request_id);
+  }
+  return InvalidField("request_id", Cat("got ", Quote(request_id), ", want a UUID or nothing"));
+}
+
+absl::Status CheckReason(const std::string& reason) {
+  if (!reason.empty() && reason.size() <= kMaxReasonBytes) return absl::OkStatus();
+  return InvalidField("reason", Cat("got ", reason.empty() ? "nothing" : Cat(reason.size(), " bytes"),
+                                    ", want 1 to ", kMaxReasonBytes, " bytes"));
 }
 
 absl::Status CheckCancel(const v1::CancelExecutionRequest& request) {

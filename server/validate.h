@@ -25,12 +25,15 @@ inline constexpr int kMaxPageSize = 1000;
 inline constexpr int kDefaultListPageSize = 50;
 inline constexpr int kDefaultEventsPageSize = 100;
 inline constexpr int kDefaultPriority = 3;
+inline constexpr int kMaxRetries = 5;
+inline constexpr int kDefaultRetries = 2;
 
 // A request that may be stored, with what the catalog makes of it.
 struct CheckedAction {
   const catalog::ActionDefinition* action = nullptr;
   absl::Duration timeout;  // in force
   std::int32_t priority = kDefaultPriority;
+  std::int32_t max_retries = kDefaultRetries;
   std::string request_id;  // lower case; empty: none
   v1::Target target;
 };
@@ -42,6 +45,8 @@ absl::StatusOr<CheckedAction> CheckExecuteAction(const v1::ExecuteActionRequest&
 // What tells two requests apart that carry the same request_id: SHA-256 over the request without
 // request_id and wait_until, the same for the same content on every server.
 std::string RequestHash(const v1::ExecuteActionRequest& request);
+// The same for any other request; the caller takes its request_id out.
+std::string MessageHash(const google::protobuf::Message& body);
 
 absl::Status CheckBatch(const v1::BatchExecuteActionsRequest& request);
 
@@ -55,6 +60,10 @@ absl::StatusOr<std::int32_t> CheckAfterSeq(std::int64_t after_seq);
 // 0 means `default_size`, more than kMaxPageSize means that.
 absl::StatusOr<int> CheckPageSize(std::int32_t page_size, int default_size);
 
+// In lower case; empty is fine.
+absl::StatusOr<std::string> CheckRequestId(const std::string& request_id);
+// A reason that must be given.
+absl::Status CheckReason(const std::string& reason);
 absl::Status CheckCancel(const v1::CancelExecutionRequest& request);
 absl::Status CheckReadLog(const v1::ReadLogRequest& request);
 

@@ -1,0 +1,19 @@
+// Names of targets: what locks and blocks are kept under, and what the API calls them.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "capstan/v1/execution.pb.h"
+
+namespace capstan {
+
+// "Deployment/shop/web", or "Node/n1" for a kind without namespaces.
+std::string TargetKey(const v1::Target& target);
+
+// "targets/Deployment/shop/web" and back; nullopt when it is anything else.
+std::string TargetName(std::string_view key);
+std::optional<std::string> ParseTargetName(std::string_view name);
+
+}  // namespace capstan
