@@ -56,7 +56,7 @@ struct ExecutionTag {};
 struct WorkerTag {};
 struct AuditChainTag {};
 using ExecutionId = Uuid<ExecutionTag>;
-using WorkerId = Uuid<WorkerTag>;  // new with each process
+using WorkerId = Uuid<WorkerTag>;          // new with each process
 using AuditChainId = Uuid<AuditChainTag>;  // one writer's part of the audit log
 
 // "executions/{uuid}" and back; nullopt when it is anything else.

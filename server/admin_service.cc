@@ -1,9 +1,12 @@
 #include "server/admin_service.h"
 
 #include "core/status_macros.h"
+#include "server/audit_check.h"
+#include "server/emergency_stops.h"
 #include "server/methods.h"
 #include "server/proto_time.h"
 #include "server/rpc.h"
+#include "server/targets.h"
 
 namespace capstan::server {
 namespace {
@@ -35,6 +38,52 @@ grpc::ServerUnaryReactor* AdminServiceImpl::ListWorkers(grpc::CallbackServerCont
                                                         v1::ListWorkersResponse* response) {
   return AnswerOnPool(parts_, kListWorkers, context,
                       [this, response](Rpc&) { return ListWorkersNow(parts_.reader, *response); });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::EmergencyStop(grpc::CallbackServerContext* context,
+                                                          const v1::EmergencyStopRequest* request,
+                                                          v1::EmergencyStopResponse* response) {
+  return AnswerOnPool(parts_, kEmergencyStop, context, [this, request, response](Rpc& rpc) {
+    return StopNow(parts_, rpc.caller(), *request, *response);
+  });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::ListEmergencyStops(
+    grpc::CallbackServerContext* context, const v1::ListEmergencyStopsRequest*,
+    v1::ListEmergencyStopsResponse* response) {
+  return AnswerOnPool(parts_, kListEmergencyStops, context,
+                      [this, response](Rpc&) { return ListStopsNow(parts_, *response); });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::LiftEmergencyStop(
+    grpc::CallbackServerContext* context, const v1::LiftEmergencyStopRequest* request,
+    v1::LiftEmergencyStopResponse* response) {
+  return AnswerOnPool(parts_, kLiftEmergencyStop, context, [this, request, response](Rpc& rpc) {
+    return LiftNow(parts_, rpc.caller(), *request, *response);
+  });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::ListTargets(grpc::CallbackServerContext* context,
+                                                        const v1::ListTargetsRequest* request,
+                                                        v1::ListTargetsResponse* response) {
+  return AnswerOnPool(parts_, kListTargets, context, [this, request, response](Rpc&) {
+    return ListTargetsNow(parts_, *request, *response);
+  });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::ClearTargetBlock(
+    grpc::CallbackServerContext* context, const v1::ClearTargetBlockRequest* request,
+    v1::ClearTargetBlockResponse* response) {
+  return AnswerOnPool(parts_, kClearTargetBlock, context, [this, request, response](Rpc& rpc) {
+    return ClearNow(parts_, rpc.caller(), *request, *response);
+  });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::VerifyAudit(grpc::CallbackServerContext* context,
+                                                        const v1::VerifyAuditRequest*,
+                                                        v1::VerifyAuditResponse* response) {
+  return AnswerOnPool(parts_, kVerifyAudit, context,
+                      [this, response](Rpc&) { return VerifyAuditNow(parts_.admin, *response); });
 }
 
 }  // namespace capstan::server

@@ -13,6 +13,24 @@ class AdminServiceImpl final : public v1::AdminService::CallbackService {
   grpc::ServerUnaryReactor* ListWorkers(grpc::CallbackServerContext* context,
                                         const v1::ListWorkersRequest* request,
                                         v1::ListWorkersResponse* response) override;
+  grpc::ServerUnaryReactor* EmergencyStop(grpc::CallbackServerContext* context,
+                                          const v1::EmergencyStopRequest* request,
+                                          v1::EmergencyStopResponse* response) override;
+  grpc::ServerUnaryReactor* ListEmergencyStops(grpc::CallbackServerContext* context,
+                                               const v1::ListEmergencyStopsRequest* request,
+                                               v1::ListEmergencyStopsResponse* response) override;
+  grpc::ServerUnaryReactor* LiftEmergencyStop(grpc::CallbackServerContext* context,
+                                              const v1::LiftEmergencyStopRequest* request,
+                                              v1::LiftEmergencyStopResponse* response) override;
+  grpc::ServerUnaryReactor* ListTargets(grpc::CallbackServerContext* context,
+                                        const v1::ListTargetsRequest* request,
+                                        v1::ListTargetsResponse* response) override;
+  grpc::ServerUnaryReactor* ClearTargetBlock(grpc::CallbackServerContext* context,
+                                             const v1::ClearTargetBlockRequest* request,
+                                             v1::ClearTargetBlockResponse* response) override;
+  grpc::ServerUnaryReactor* VerifyAudit(grpc::CallbackServerContext* context,
+                                        const v1::VerifyAuditRequest* request,
+                                        v1::VerifyAuditResponse* response) override;
 
  private:
   const Parts& parts_;

@@ -85,6 +85,11 @@ absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(const Parts& parts,
         Cat("listen.address: got ", options.address,
             " without TLS, want a loopback address, a unix socket, or listen.tls"));
   }
+  if (!loopback && parts.options.development_identity) {
+    return absl::InvalidArgumentError(Cat("listen.development_identity: got true on ",
+                                          options.address,
+                                          ", want it only on a loopback address or a unix socket"));
+  }
   std::unique_ptr<ApiServer> api(new ApiServer(parts, health));
   // Before the builder is made: it copies the list of plugins.
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
@@ -94,6 +99,7 @@ absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(const Parts& parts,
   SetLimits(builder);
   builder.RegisterService(&api->executions_);
   builder.RegisterService(&api->catalog_);
+  builder.RegisterService(&api->approvals_);
   builder.RegisterService(&api->admin_);
   builder.RegisterService(&api->health_service_);
   api->server_ = builder.BuildAndStart();
@@ -116,6 +122,7 @@ ApiServer::ApiServer(const Parts& parts, HealthMonitor& health)
       health_(health),
       executions_(parts),
       catalog_(parts),
+      approvals_(parts),
       admin_(parts),
       health_service_(parts, health) {}
 

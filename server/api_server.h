@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "server/admin_service.h"
+#include "server/approval_service.h"
 #include "server/catalog_service.h"
 #include "server/execution_service.h"
 #include "server/health.h"
@@ -56,6 +57,7 @@ class ApiServer {
   HealthMonitor& health_;
   ExecutionServiceImpl executions_;
   CatalogServiceImpl catalog_;
+  ApprovalServiceImpl approvals_;
   AdminServiceImpl admin_;
   HealthServiceImpl health_service_;
   int port_ = 0;

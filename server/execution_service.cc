@@ -5,14 +5,19 @@
 #include <utility>
 
 #include "core/status_macros.h"
+#include "core/target_name.h"
 #include "core/telemetry/span_names.h"
+#include "server/audit_text.h"
 #include "server/execution_stream.h"
 #include "server/executions_stream.h"
+#include "server/explain.h"
 #include "server/filter.h"
 #include "server/log_stream.h"
 #include "server/methods.h"
 #include "server/rpc.h"
+#include "server/snapshots.h"
 #include "server/submission.h"
+#include "server/successors.h"
 #include "server/validate.h"
 
 namespace capstan::server {
@@ -55,16 +60,8 @@ absl::Status ListExecutionsNow(const Parts& parts, const v1::ListExecutionsReque
   const bool more = static_cast<int>(ids.size()) > size;
   if (more) ids.resize(size);
   if (ids.empty()) return absl::OkStatus();
-  CAPSTAN_ASSIGN_OR_RETURN(const std::vector<storage::StoredEvent> rows,
-                           parts.reader.ReadAllEvents(ids));
-  for (std::size_t begin = 0; begin < rows.size();) {
-    std::size_t end = begin;
-    while (end < rows.size() && rows[end].execution == rows[begin].execution) ++end;
-    CAPSTAN_ASSIGN_OR_RETURN(const EventListPtr list,
-                             MakeEventList(absl::MakeConstSpan(rows).subspan(begin, end - begin)));
-    *response.add_executions() = list->Snapshot();
-    begin = end;
-  }
+  CAPSTAN_ASSIGN_OR_RETURN(std::vector<v1::Execution> found, ReadSnapshots(parts.reader, ids));
+  for (v1::Execution& execution : found) *response.add_executions() = std::move(execution);
   if (more) {
     response.set_next_page_token(MakeListToken(parts.tokens, request.filter(), ids.back()));
   }
@@ -91,6 +88,52 @@ absl::Status ListEventsNow(const Parts& parts, const v1::ListEventsRequest& requ
   if (more) {
     response.set_next_page_token(MakeEventsToken(parts.tokens, id, rows.back().seq));
   }
+  return absl::OkStatus();
+}
+
+// Submits what `make`, a StatusOr<Successor>(const EventList&), makes of an ended execution, and
+// answers with the new one.
+template <class Request, class Response, class Make>
+grpc::ServerUnaryReactor* AnswerWithSuccessor(const Parts& parts, std::string_view method,
+                                              grpc::CallbackServerContext* context,
+                                              const Request* request, Response* response,
+                                              Make make) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  auto rpc = std::make_shared<Rpc>(parts, method, *context);
+  if (Refused(parts, reactor, *rpc)) return reactor;
+  const absl::StatusOr<ExecutionId> id = CheckExecutionName(request->name());
+  const absl::Status request_id = CheckRequestId(request->request_id()).status();
+  if (!id.ok() || !request_id.ok()) {
+    Answer(reactor, *rpc, id.ok() ? request_id : id.status());
+    return reactor;
+  }
+  parts.events.ReadLatest(*id, [=, &parts](const absl::StatusOr<EventListPtr>& list) {
+    if (!list.ok()) return Answer(reactor, *rpc, list.status());
+    absl::StatusOr<Successor> next = make(**list);
+    if (!next.ok()) return Answer(reactor, *rpc, next.status());
+    const auto kept = std::make_shared<const Successor>(*std::move(next));
+    CheckAndSubmit(parts, *rpc, kept->request, kept->links,
+                   [=, &parts](const absl::StatusOr<storage::SubmitResult>& result) {
+                     if (!result.ok()) return Answer(reactor, *rpc, result.status());
+                     response->set_deduplicated(result->deduplicated);
+                     AnswerWithSnapshot(parts, reactor, rpc, result->id,
+                                        [response](v1::Execution snapshot) {
+                                          *response->mutable_execution() = std::move(snapshot);
+                                        });
+                   });
+  });
+  return reactor;
+}
+
+absl::Status ExplainNow(const Parts& parts, const v1::ExplainExecutionRequest& request,
+                        v1::ExplainExecutionResponse& response) {
+  CAPSTAN_ASSIGN_OR_RETURN(const ExecutionId id, CheckExecutionName(request.name()));
+  Situation situation;
+  CAPSTAN_ASSIGN_OR_RETURN(situation.execution, ReadSnapshot(parts.reader, id, request.name()));
+  CAPSTAN_ASSIGN_OR_RETURN(situation.standing, parts.reader.ReadStanding(id));
+  CAPSTAN_ASSIGN_OR_RETURN(situation.target,
+                           parts.admin.ReadTarget(TargetKey(situation.execution.target())));
+  response = Explain(situation);
   return absl::OkStatus();
 }
 
@@ -211,10 +254,15 @@ grpc::ServerUnaryReactor* ExecutionServiceImpl::CancelExecution(
     if (status.ok()) status = CheckCancel(*request);
     if (status.ok()) {
       // kAlreadyEnded is fine too: the snapshot says how it ended.
-      status =
-          parts_.reader
-              .AppendSignal(*id, {storage::SignalKind::kCancel, rpc->caller(), request->reason()})
-              .status();
+      status = parts_.reader
+                   .AppendSignal(*id, {.kind = storage::SignalKind::kCancel,
+                                       .caller = rpc->caller(),
+                                       .reason = request->reason(),
+                                       .audit = AuditText({{"kind", "cancel"},
+                                                           {"caller", rpc->caller()},
+                                                           {"execution", request->name()},
+                                                           {"reason", request->reason()}})})
+                   .status();
       if (absl::IsNotFound(status)) status = ExecutionNotFound(request->name());
     }
     if (!status.ok()) return Answer(reactor, *rpc, status);
@@ -227,6 +275,31 @@ grpc::ServerUnaryReactor* ExecutionServiceImpl::CancelExecution(
            Error(absl::StatusCode::kResourceExhausted, "OVERLOADED", "too many calls wait"));
   }
   return reactor;
+}
+
+grpc::ServerUnaryReactor* ExecutionServiceImpl::RetryExecution(
+    grpc::CallbackServerContext* context, const v1::RetryExecutionRequest* request,
+    v1::RetryExecutionResponse* response) {
+  return AnswerWithSuccessor(parts_, kRetryExecution, context, request, response,
+                             [this, request](const EventList& original) {
+                               return MakeRetry(*request, original, parts_.catalog);
+                             });
+}
+
+grpc::ServerUnaryReactor* ExecutionServiceImpl::RollbackExecution(
+    grpc::CallbackServerContext* context, const v1::RollbackExecutionRequest* request,
+    v1::RollbackExecutionResponse* response) {
+  return AnswerWithSuccessor(
+      parts_, kRollbackExecution, context, request, response,
+      [request](const EventList& original) { return MakeRollback(*request, original); });
+}
+
+grpc::ServerUnaryReactor* ExecutionServiceImpl::ExplainExecution(
+    grpc::CallbackServerContext* context, const v1::ExplainExecutionRequest* request,
+    v1::ExplainExecutionResponse* response) {
+  return AnswerOnPool(parts_, kExplainExecution, context, [this, request, response](Rpc&) {
+    return ExplainNow(parts_, *request, *response);
+  });
 }
 
 grpc::ServerWriteReactor<v1::ReadLogResponse>* ExecutionServiceImpl::ReadLog(

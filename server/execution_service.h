@@ -32,6 +32,15 @@ class ExecutionServiceImpl final : public v1::ExecutionService::CallbackService 
   grpc::ServerUnaryReactor* CancelExecution(grpc::CallbackServerContext* context,
                                             const v1::CancelExecutionRequest* request,
                                             v1::CancelExecutionResponse* response) override;
+  grpc::ServerUnaryReactor* RetryExecution(grpc::CallbackServerContext* context,
+                                           const v1::RetryExecutionRequest* request,
+                                           v1::RetryExecutionResponse* response) override;
+  grpc::ServerUnaryReactor* RollbackExecution(grpc::CallbackServerContext* context,
+                                              const v1::RollbackExecutionRequest* request,
+                                              v1::RollbackExecutionResponse* response) override;
+  grpc::ServerUnaryReactor* ExplainExecution(grpc::CallbackServerContext* context,
+                                             const v1::ExplainExecutionRequest* request,
+                                             v1::ExplainExecutionResponse* response) override;
   grpc::ServerWriteReactor<v1::ReadLogResponse>* ReadLog(
       grpc::CallbackServerContext* context, const v1::ReadLogRequest* request) override;
 

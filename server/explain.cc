@@ -102,11 +102,10 @@ class Explanation {
       Add("NO_LIVE_WORKER", "no worker that takes new work is alive", "",
           "start a worker, or look at why they are gone: capstan worker list");
     } else {
-      Reason& reason = Add(
-          "WAITING_FOR_WORKER",
-          Cat("it is ready and waits for a free slot of one of ", standing.live_workers,
-              " workers"),
-          "", "by itself, in order of priority and age");
+      Reason& reason = Add("WAITING_FOR_WORKER",
+                           Cat("it is ready and waits for a free slot of one of ",
+                               standing.live_workers, " workers"),
+                           "", "by itself, in order of priority and age");
       *reason.mutable_since() = ToProto(standing.due_at);
     }
     if (situation_.execution.has_queue_deadline()) Next(situation_.execution.queue_deadline());

@@ -10,7 +10,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_split.h"
 #include "capstan/config/v1/server_config.pb.h"
 #include "core/catalog/catalog.h"
 #include "core/clock.h"
@@ -118,6 +120,17 @@ absl::StatusOr<storage::StoreOptions> StoreFrom(const config::v1::ServerConfig& 
   return options;
 }
 
+std::map<std::string, std::set<std::string>> GroupsFrom(const config::v1::ServerConfig& config) {
+  std::map<std::string, std::set<std::string>> groups;
+  for (const auto& [name, members] : config.groups()) {
+    for (absl::string_view member : absl::StrSplit(members, ',')) {
+      const absl::string_view identity = absl::StripAsciiWhitespace(member);
+      if (!identity.empty()) groups[name].emplace(identity);
+    }
+  }
+  return groups;
+}
+
 // SIGTERM and SIGINT wait for sigwait(): blocked before any thread is made, so in all of them.
 sigset_t BlockEndSignals() {
   sigset_t signals;
@@ -149,6 +162,7 @@ absl::Status Serve(const config::v1::ServerConfig& config, const std::string& po
 
   const storage::Observer observer = storage::ObserverOf(store_metrics);
   CAPSTAN_ASSIGN_OR_RETURN(const auto reader, storage::OpenReader(store, observer, clock));
+  CAPSTAN_ASSIGN_OR_RETURN(const auto admin, storage::OpenAdminStore(store, observer, clock));
   CAPSTAN_ASSIGN_OR_RETURN(auto submitter, storage::OpenSubmitter(store, observer, clock));
   CAPSTAN_ASSIGN_OR_RETURN(const auto tailer, storage::OpenFeedTailer(store, observer, clock));
 
@@ -162,6 +176,7 @@ absl::Status Serve(const config::v1::ServerConfig& config, const std::string& po
       .catalog = catalog,
       .submitter = *submitter,
       .reader = *reader,
+      .admin = *admin,
       .tailer = *tailer,
       .events = events,
       .hub = hub,
@@ -174,7 +189,9 @@ absl::Status Serve(const config::v1::ServerConfig& config, const std::string& po
       .clock = clock,
       .options = {.queue_deadline = config::ToDuration(config.submit().queue_deadline()),
                   .heartbeat_interval = config::ToDuration(config.watch().heartbeat_interval()),
-                  .buffer_events = static_cast<int>(config.watch().buffer_events())},
+                  .buffer_events = static_cast<int>(config.watch().buffer_events()),
+                  .groups = GroupsFrom(config),
+                  .development_identity = config.listen().development_identity()},
   };
   hub.Start();
   HealthMonitor health(clock, kHealthInterval, [&reader] { return reader->CheckReady(); });

@@ -20,15 +20,33 @@ inline constexpr std::string_view kReadLog = "capstan.v1.ExecutionService/ReadLo
 inline constexpr std::string_view kListActions = "capstan.v1.CatalogService/ListActions";
 inline constexpr std::string_view kGetAction = "capstan.v1.CatalogService/GetAction";
 inline constexpr std::string_view kListWorkers = "capstan.v1.AdminService/ListWorkers";
+inline constexpr std::string_view kRetryExecution = "capstan.v1.ExecutionService/RetryExecution";
+inline constexpr std::string_view kRollbackExecution =
+    "capstan.v1.ExecutionService/RollbackExecution";
+inline constexpr std::string_view kExplainExecution =
+    "capstan.v1.ExecutionService/ExplainExecution";
+inline constexpr std::string_view kListApprovals = "capstan.v1.ApprovalService/ListApprovals";
+inline constexpr std::string_view kDecideApproval = "capstan.v1.ApprovalService/DecideApproval";
+inline constexpr std::string_view kEmergencyStop = "capstan.v1.AdminService/EmergencyStop";
+inline constexpr std::string_view kListEmergencyStops =
+    "capstan.v1.AdminService/ListEmergencyStops";
+inline constexpr std::string_view kLiftEmergencyStop = "capstan.v1.AdminService/LiftEmergencyStop";
+inline constexpr std::string_view kListTargets = "capstan.v1.AdminService/ListTargets";
+inline constexpr std::string_view kClearTargetBlock = "capstan.v1.AdminService/ClearTargetBlock";
+inline constexpr std::string_view kVerifyAudit = "capstan.v1.AdminService/VerifyAudit";
 inline constexpr std::string_view kHealthCheck = "grpc.health.v1.Health/Check";
 inline constexpr std::string_view kHealthWatch = "grpc.health.v1.Health/Watch";
 
 inline std::vector<std::string> AllMethods() {
   std::vector<std::string> all;
   for (std::string_view method :
-       {kExecuteAction, kBatchExecuteActions, kWatchExecution, kWatchExecutions, kGetExecution,
-        kListExecutions, kListEvents, kCancelExecution, kReadLog, kListActions, kGetAction,
-        kListWorkers, kHealthCheck, kHealthWatch}) {
+       {kExecuteAction,  kBatchExecuteActions, kWatchExecution,     kWatchExecutions,
+        kGetExecution,   kListExecutions,      kListEvents,         kCancelExecution,
+        kReadLog,        kListActions,         kGetAction,          kListWorkers,
+        kRetryExecution, kRollbackExecution,   kExplainExecution,   kListApprovals,
+        kDecideApproval, kEmergencyStop,       kListEmergencyStops, kLiftEmergencyStop,
+        kListTargets,    kClearTargetBlock,    kVerifyAudit,        kHealthCheck,
+        kHealthWatch}) {
     all.emplace_back(method);
   }
   return all;

@@ -2,6 +2,10 @@
 // server is gone.
 #pragma once
 
+#include <map>
+#include <set>
+#include <string>
+
 #include "absl/time/time.h"
 #include "core/catalog/catalog.h"
 #include "core/clock.h"
@@ -13,6 +17,7 @@
 #include "server/token.h"
 #include "server/watch_hub.h"
 #include "server/work_pool.h"
+#include "storage/admin_store.h"
 #include "storage/feed.h"
 #include "storage/reader.h"
 #include "storage/submitter.h"
@@ -31,6 +36,11 @@ struct ServiceOptions {
   absl::Duration store_patience = absl::Seconds(10);
   // Pause before a failed read is tried again.
   absl::Duration read_retry = absl::Milliseconds(250);
+  // Groups of approvers: name -> identities.
+  std::map<std::string, std::set<std::string>> groups = {};
+  // For development, on loopback and unix sockets only: a caller without a certificate is who the
+  // metadata "capstan-caller" says, shown as "unauthenticated:NAME".
+  bool development_identity = false;
   // Pause between looks at a log that still grows.
   absl::Duration log_poll = absl::Milliseconds(250);
 };
@@ -40,6 +50,7 @@ struct Parts {
   const catalog::Catalog& catalog;
   storage::Submitter& submitter;
   storage::Reader& reader;
+  storage::AdminStore& admin;
   storage::FeedTailer& tailer;
   EventReader& events;
   WatchHub& hub;

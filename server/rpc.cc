@@ -2,6 +2,11 @@
 
 #include <grpcpp/security/auth_context.h>
 
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+
 #include "core/telemetry/span_names.h"
 
 namespace capstan::server {
@@ -13,11 +18,24 @@ std::string Metadata(const grpc::CallbackServerContext& context, const char* key
   return std::string(it->second.data(), it->second.size());
 }
 
+constexpr std::size_t kMaxCallerBytes = 253;
+
+// For development: who the caller says it is.
+std::string ClaimedCaller(const grpc::CallbackServerContext& context) {
+  const std::string claimed = Metadata(context, "capstan-caller");
+  const bool plain =
+      !claimed.empty() && claimed.size() <= kMaxCallerBytes &&
+      std::all_of(claimed.begin(), claimed.end(), [](char c) { return absl::ascii_isgraph(c); });
+  return plain ? absl::StrCat("unauthenticated:", claimed) : "anonymous";
+}
+
 // The URI of the certificate (its identity by convention), otherwise whatever gRPC takes for one.
-std::string CallerOf(const grpc::CallbackServerContext& context) {
+std::string CallerOf(const Parts& parts, const grpc::CallbackServerContext& context) {
   constexpr char kAnonymous[] = "anonymous";
   const auto auth = context.auth_context();
-  if (auth == nullptr || !auth->IsPeerAuthenticated()) return kAnonymous;
+  if (auth == nullptr || !auth->IsPeerAuthenticated()) {
+    return parts.options.development_identity ? ClaimedCaller(context) : kAnonymous;
+  }
   for (const grpc::string_ref& uri : auth->FindPropertyValues("x509_uri")) {
     return std::string(uri.data(), uri.size());
   }
@@ -36,7 +54,7 @@ Rpc::Rpc(const Parts& parts, std::string_view method, const grpc::CallbackServer
     : parts_(parts),
       method_(method),
       start_(parts.clock.BootTime()),
-      caller_(CallerOf(context)),
+      caller_(CallerOf(parts, context)),
       caller_trace_(telemetry::ParseTraceparent(Metadata(context, "traceparent"),
                                                 Metadata(context, "tracestate"))),
       span_(parts.tracer.StartSpan(method,

@@ -23,7 +23,8 @@ class Rpc {
   // `method` is the full name, "capstan.v1.ExecutionService/GetExecution".
   Rpc(const Parts& parts, std::string_view method, const grpc::CallbackServerContext& context);
 
-  // Who calls: the identity in the client's certificate, or "anonymous".
+  // Who calls: the identity in the client's certificate, otherwise "anonymous", or in development
+  // "unauthenticated:NAME" (ServiceOptions::development_identity).
   const std::string& caller() const { return caller_; }
   // The caller's place in its trace, as sent; invalid when none was.
   const telemetry::TraceContext& caller_trace() const { return caller_trace_; }

@@ -49,8 +49,8 @@ storage::NewExecution MakeExecution(const Submission& submission) {
   storage::NewExecution execution;
   execution.caller = std::string(submission.caller);
   execution.request_id = checked.request_id;
-  execution.request_hash = submission.links.request_hash.empty() ? RequestHash(request)
-                                                                  : submission.links.request_hash;
+  execution.request_hash =
+      submission.links.request_hash.empty() ? RequestHash(request) : submission.links.request_hash;
   execution.priority = static_cast<std::int16_t>(checked.priority);
   execution.action = checked.action->name;
   execution.parent_name = request.parent().name();
@@ -109,14 +109,14 @@ void CheckAndSubmit(const Parts& parts, Rpc& rpc, const v1::ExecuteActionRequest
   auto span = std::make_shared<telemetry::Span>(parts.tracer.StartSpan(
       telemetry::kSpanSubmit, {.parent = rpc.span().context(),
                                .attributes = {{telemetry::kAttributeAction, request.action()}}}));
-  storage::NewExecution execution = MakeExecution(
-      {.request = request,
-       .checked = *checked,
-       .caller = rpc.caller(),
-       .caller_trace = rpc.caller_trace(),
-       .span = rpc.span().context(),
-       .queue_deadline = parts.submitter.DatabaseNow() + parts.options.queue_deadline,
-       .links = links});
+  storage::NewExecution execution =
+      MakeExecution({.request = request,
+                     .checked = *checked,
+                     .caller = rpc.caller(),
+                     .caller_trace = rpc.caller_trace(),
+                     .span = rpc.span().context(),
+                     .queue_deadline = parts.submitter.DatabaseNow() + parts.options.queue_deadline,
+                     .links = links});
   parts.submitter.Submit(std::move(execution), [&parts, span, done = std::move(done)](
                                                    absl::StatusOr<storage::SubmitResult> result) {
     CountSubmit(parts.metrics, result);

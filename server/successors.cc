@@ -70,19 +70,18 @@ absl::StatusOr<Successor> MakeRollback(const v1::RollbackExecutionRequest& reque
   const Execution execution = original.Snapshot();
   CAPSTAN_RETURN_IF_ERROR(CheckEnded(execution));
   if (execution.outcome().effect() != Execution::EFFECT_APPLIED) {
-    return Refuse("NOTHING_TO_UNDO",
-                  Cat(execution.name(), " did not run to its end (effect ",
-                      Execution::Effect_Name(execution.outcome().effect()),
-                      "): there is no known change to undo"));
+    return Refuse("NOTHING_TO_UNDO", Cat(execution.name(), " did not run to its end (effect ",
+                                         Execution::Effect_Name(execution.outcome().effect()),
+                                         "): there is no known change to undo"));
   }
   if (!execution.has_rollback()) {
-    return Refuse("NO_INVERSE", Cat(execution.action(), " has no recorded inverse for ",
-                                    execution.name()));
+    return Refuse("NO_INVERSE",
+                  Cat(execution.action(), " has no recorded inverse for ", execution.name()));
   }
   if (execution.outcome().resources_size() == 0 || !execution.outcome().resources(0).has_after()) {
-    return Refuse("STATE_UNKNOWN",
-                  Cat("what ", execution.name(), " left behind could not be read, so it cannot be "
-                      "told whether the target has moved since"));
+    return Refuse("STATE_UNKNOWN", Cat("what ", execution.name(),
+                                       " left behind could not be read, so it cannot be "
+                                       "told whether the target has moved since"));
   }
   const v1::Accepted& accepted = original.at(1).accepted();
   Successor next;

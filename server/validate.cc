@@ -91,8 +91,7 @@ void CheckEnvelope(const v1::ExecuteActionRequest& request, Violations& violatio
   }
   if (request.has_max_retries() &&
       (request.max_retries() < 0 || request.max_retries() > kMaxRetries)) {
-    violations.Add("max_retries",
-                   Cat("got ", request.max_retries(), ", want 0 to ", kMaxRetries));
+    violations.Add("max_retries", Cat("got ", request.max_retries(), ", want 0 to ", kMaxRetries));
   }
   CheckLabels(request, violations);
   CheckParent(request, violations);
@@ -109,10 +108,10 @@ void CheckOverrides(const v1::ExecuteActionRequest& request,
   }
   for (const auto& [name, required] : request.condition_overrides()) {
     if (names.contains(name)) continue;
-    violations.Add("condition_overrides",
-                   Cat("got ", Quote(name), ", want ",
-                       known.empty() ? "nothing: the action has no conditions" : "one of: ",
-                       known));
+    violations.Add(
+        "condition_overrides",
+        Cat("got ", Quote(name), ", want ",
+            known.empty() ? "nothing: the action has no conditions" : "one of: ", known));
   }
 }
 
@@ -222,8 +221,9 @@ absl::StatusOr<std::string> CheckRequestId(const std::string& request_id) {
 
 absl::Status CheckReason(const std::string& reason) {
   if (!reason.empty() && reason.size() <= kMaxReasonBytes) return absl::OkStatus();
-  return InvalidField("reason", Cat("got ", reason.empty() ? "nothing" : Cat(reason.size(), " bytes"),
-                                    ", want 1 to ", kMaxReasonBytes, " bytes"));
+  return InvalidField("reason",
+                      Cat("got ", reason.empty() ? "nothing" : Cat(reason.size(), " bytes"),
+                          ", want 1 to ", kMaxReasonBytes, " bytes"));
 }
 
 absl::Status CheckCancel(const v1::CancelExecutionRequest& request) {

@@ -10,8 +10,8 @@
 #include "storage/event_row.h"
 #include "storage/schema.h"
 #include "storage/sql.h"
-#include "storage/stop_scope.h"
 #include "storage/stop_rows.h"
+#include "storage/stop_scope.h"
 #include "storage/target_queue.h"
 
 namespace capstan::storage {

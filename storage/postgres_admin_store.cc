@@ -72,12 +72,13 @@ absl::StatusOr<StopRow> PostgresAdminStore::Stop(const NewStop& stop) {
   CAPSTAN_RETURN_IF_ERROR(Change(stop.audit, [&](Connection& connection) -> absl::Status {
     CAPSTAN_RETURN_IF_ERROR(connection.Run(sql::kStopGate).status());
     CAPSTAN_ASSIGN_OR_RETURN(
-        const Rows rows, connection.Run(sql::kStopStore, Params()
-                                                             .Add(static_cast<std::int16_t>(stop.scope))
-                                                             .Add(stop.subject)
-                                                             .Add(stop.caller)
-                                                             .Add(stop.reason)
-                                                             .Add(stop.request_id)));
+        const Rows rows,
+        connection.Run(sql::kStopStore, Params()
+                                            .Add(static_cast<std::int16_t>(stop.scope))
+                                            .Add(stop.subject)
+                                            .Add(stop.caller)
+                                            .Add(stop.reason)
+                                            .Add(stop.request_id)));
     CAPSTAN_ASSIGN_OR_RETURN(stored, OneStop(rows, 0));
     return absl::OkStatus();
   }));
@@ -108,8 +109,8 @@ absl::StatusOr<std::vector<StopRow>> PostgresAdminStore::StopsInForce() {
 
 absl::StatusOr<std::vector<ExecutionId>> PostgresAdminStore::ListStopped(const ExecutionId& after,
                                                                          int limit) {
-  CAPSTAN_ASSIGN_OR_RETURN(
-      const Rows rows, Read(sql::kParkedStopped, Params().Add(after).Add(std::int64_t{limit})));
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows rows,
+                           Read(sql::kParkedStopped, Params().Add(after).Add(std::int64_t{limit})));
   std::vector<ExecutionId> ids;
   for (int i = 0; i < rows.size(); ++i) ids.push_back(rows.Uuid<ExecutionId>(i, 0));
   return ids;
@@ -121,8 +122,8 @@ absl::Status PostgresAdminStore::Wake(const std::vector<ExecutionId>& ids) {
 
 absl::StatusOr<std::vector<TargetRow>> PostgresAdminStore::ListTargets(const std::string& after,
                                                                        int limit) {
-  CAPSTAN_ASSIGN_OR_RETURN(
-      const Rows rows, Read(sql::kTargetList, Params().Add(after).Add(std::int64_t{limit})));
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows rows,
+                           Read(sql::kTargetList, Params().Add(after).Add(std::int64_t{limit})));
   std::vector<TargetRow> targets;
   for (int i = 0; i < rows.size(); ++i) targets.push_back(ReadTargetRow(rows, i));
   return targets;
@@ -156,12 +157,12 @@ absl::StatusOr<TargetRow> PostgresAdminStore::ClearTargetBlock(const std::string
 
 absl::StatusOr<std::vector<OpenApproval>> PostgresAdminStore::ListOpenApprovals(
     const ExecutionId& after, int limit) {
-  CAPSTAN_ASSIGN_OR_RETURN(
-      const Rows rows, Read(sql::kApprovalList, Params().Add(after).Add(std::int64_t{limit})));
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows rows,
+                           Read(sql::kApprovalList, Params().Add(after).Add(std::int64_t{limit})));
   std::vector<OpenApproval> open;
   for (int i = 0; i < rows.size(); ++i) {
-    open.push_back({rows.Uuid<ExecutionId>(i, 0), static_cast<std::int32_t>(rows.Int(i, 1)),
-                    rows.Time(i, 2)});
+    open.push_back(
+        {rows.Uuid<ExecutionId>(i, 0), static_cast<std::int32_t>(rows.Int(i, 1)), rows.Time(i, 2)});
   }
   return open;
 }

@@ -204,16 +204,17 @@ absl::StatusOr<SignalResult> PostgresReader::AppendIn(Transaction& transaction,
   const bool leased = !counted.IsNull(0, 1);
   const auto number = static_cast<std::int32_t>(counted.Int(0, 2));
   const auto last_seq = static_cast<std::int32_t>(counted.Int(0, 3));
-  CAPSTAN_RETURN_IF_ERROR(transaction
-                              .Run(sql::kSignalStore, Params()
-                                                          .Add(id)
-                                                          .Add(number)
-                                                          .Add(static_cast<std::int16_t>(signal.kind))
-                                                          .Add(signal.caller)
-                                                          .Add(signal.reason)
-                                                          .Add(last_seq)
-                                                          .Add(signal.detail))
-                              .status());
+  CAPSTAN_RETURN_IF_ERROR(
+      transaction
+          .Run(sql::kSignalStore, Params()
+                                      .Add(id)
+                                      .Add(number)
+                                      .Add(static_cast<std::int16_t>(signal.kind))
+                                      .Add(signal.caller)
+                                      .Add(signal.reason)
+                                      .Add(last_seq)
+                                      .Add(signal.detail))
+          .status());
   if (!leased) {
     Array ids(Element::kUuid, 20);
     ids.Add(id);

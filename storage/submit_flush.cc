@@ -22,9 +22,8 @@ namespace {
 constexpr std::size_t kItemBytes = 128;
 
 std::size_t SizeOf(const NewExecution& e) {
-  std::size_t size =
-      kItemBytes + e.accepted.size() + e.caller.size() + e.action.size() + e.parent_name.size() +
-      e.audit.size();
+  std::size_t size = kItemBytes + e.accepted.size() + e.caller.size() + e.action.size() +
+                     e.parent_name.size() + e.audit.size();
   for (const auto& [key, value] : e.labels) size += key.size() + value.size() + 8;
   return size;
 }
@@ -197,9 +196,8 @@ absl::Status FlushingSubmitter::Send(std::span<Item*> items) {
     connection_.Close();
     return lost;
   }
-  const bool audited = std::any_of(items.begin(), items.end(), [](const Item* item) {
-    return !item->execution.audit.empty();
-  });
+  const bool audited = std::any_of(items.begin(), items.end(),
+                                   [](const Item* item) { return !item->execution.audit.empty(); });
   // One statement is a transaction by itself, which saves two round trips.
   Transaction transaction(connection_);
   if (audited) CAPSTAN_RETURN_IF_ERROR(transaction.Begin());

@@ -25,9 +25,8 @@ bool Superseded(const TargetRow& target, const TargetClaim& claim, const Executi
   } else if (target.holder == id) {
     place = target.waiting.begin();
   }
-  return std::any_of(place, target.waiting.end(), [&](const TargetWaiter& waiter) {
-    return waiter.coalesces == claim.action;
-  });
+  return std::any_of(place, target.waiting.end(),
+                     [&](const TargetWaiter& waiter) { return waiter.coalesces == claim.action; });
 }
 
 bool InCooldown(const TargetRow& target, const TargetClaim& claim, absl::Time now) {
@@ -76,16 +75,18 @@ std::vector<ExecutionId> Leave(TargetRow& target, const TargetStep& step, const 
       ++target.failures;
       target.backoff_until = now + StartBackoff(target.failures);
       if (target.failures >= kMaxStartFailures) {
-        Block(target, id, absl::StrCat(target.failures, " failures to start in a row; the last: ",
-                                       step.message),
-              now);
+        Block(
+            target, id,
+            absl::StrCat(target.failures, " failures to start in a row; the last: ", step.message),
+            now);
       }
       break;
     case TargetResult::kBlocks:
       Block(target, id, step.message, now);
       break;
   }
-  if (!target.blocked_by.IsNone()) return was_blocked ? std::vector<ExecutionId>() : Everybody(target);
+  if (!target.blocked_by.IsNone())
+    return was_blocked ? std::vector<ExecutionId>() : Everybody(target);
   return HandOver(target, now);
 }
 
@@ -125,8 +126,8 @@ std::vector<ExecutionId> Apply(TargetRow& target, const TargetStep& step, const 
       std::erase_if(target.waiting, [&](const TargetWaiter& waiter) { return waiter.id == id; });
       return {};
     case TargetStep::Kind::kWait: {
-      const bool in_line = step.expected == TargetStanding::kBusy ||
-                           step.expected == TargetStanding::kBlocked;
+      const bool in_line =
+          step.expected == TargetStanding::kBusy || step.expected == TargetStanding::kBlocked;
       if (!in_line) {  // waits for time, and lets others go first meanwhile
         TargetStep leave = step;
         leave.result = TargetResult::kNeutral;

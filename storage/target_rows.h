@@ -1,4 +1,5 @@
-// Rows of `target` in a transaction: locked, read, written, and who is woken by what became of them.
+// Rows of `target` in a transaction: locked, read, written, and who is woken by what became of
+// them.
 #pragma once
 
 #include <map>

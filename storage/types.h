@@ -205,9 +205,9 @@ struct Commit {
 
 enum class CommitResult {
   kCommitted,
-  kFenced,        // somebody else owns the execution now: forget everything about it
-  kSignalsMoved,  // expected_signals did not hold; nothing was stored: read the signals and decide
-                  // again
+  kFenced,         // somebody else owns the execution now: forget everything about it
+  kSignalsMoved,   // expected_signals did not hold; nothing was stored: read the signals and decide
+                   // again
   kTargetRefused,  // the target does not stand as the step needs; nothing was stored: read it and
                    // decide again
   kStopMoved,      // stops in force are not as the step needs; nothing was stored: read them and

@@ -14,7 +14,7 @@ CREATE INDEX parked_stopped ON parked (execution_id) WHERE reason = 7;
 ALTER TABLE signal
   DROP CONSTRAINT signal_kind,
   ADD CONSTRAINT signal_kind CHECK (kind IN (1, 2, 3)),
-  ADD COLUMN detail text NOT NULL DEFAULT '';
+  ADD COLUMN detail bytea NOT NULL DEFAULT '';
 
 -- An object of a cluster that executions change: who may change it now, who waits, and what keeps everybody from it. A row
 -- is made when the object is first changed. waiting and waiting_for are in order, and of one length; waiting_for is the
