@@ -1,5 +1,6 @@
 #include "worker/policy/decision.h"
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -9,6 +10,11 @@ namespace capstan::policy {
 namespace {
 
 using nlohmann::json;
+
+constexpr int kMaxQuorum = 100;
+constexpr int kMaxApprovalSeconds = 7 * 24 * 3600;
+constexpr std::size_t kMaxObligations = 32;
+constexpr std::size_t kMaxGroups = 32;
 
 const json* Find(const json& object, const char* key) {
   const auto found = object.find(key);
@@ -47,13 +53,56 @@ std::string ReadWarnings(const json& object, std::vector<std::string>& out) {
   return "";
 }
 
-std::string ReadObligations(const json& object, std::string& out) {
+// A whole number from 1 to `max`; engines may write 2 as 2.0.
+bool ReadCount(const json& value, int max, int& out) {
+  if (!value.is_number()) return false;
+  const double number = value.get<double>();
+  if (!(number >= 1 && number <= max) || number != std::floor(number)) return false;
+  out = static_cast<int>(number);
+  return true;
+}
+
+bool ReadGroups(const json& value, std::vector<std::string>& out) {
+  if (!value.is_array() || value.size() > kMaxGroups) return false;
+  for (const json& group : value) {
+    if (!group.is_string() || group.get_ref<const std::string&>().empty()) return false;
+    out.push_back(group.get<std::string>());
+  }
+  return true;
+}
+
+// A field that is misspelt would be a demand that is not made, hence none is passed over.
+std::string ReadApproval(const json& object, ApprovalObligation& out) {
+  if (Find(object, "quorum") == nullptr) return "quorum is missing";
+  for (const auto& [key, value] : object.items()) {
+    bool good = key == "type";
+    if (key == "quorum") good = ReadCount(value, kMaxQuorum, out.quorum);
+    if (key == "groups") good = ReadGroups(value, out.groups);
+    if (key == "reason") good = value.is_string();
+    int seconds = 0;
+    if (key == "timeout_seconds") good = ReadCount(value, kMaxApprovalSeconds, seconds);
+    if (!good) return absl::StrCat(key, " is unknown or out of bounds");
+    if (key == "reason") out.reason = value.get<std::string>();
+    if (key == "timeout_seconds") out.timeout = absl::Seconds(seconds);
+  }
+  return "";
+}
+
+std::string ReadObligations(const json& object, Decision& decision) {
   const json* obligations = Find(object, "obligations");
   if (obligations == nullptr || !obligations->is_array()) return "obligations is not an array";
+  if (obligations->size() > kMaxObligations) return "more obligations than can be met";
   for (const json& item : *obligations) {
-    if (!item.is_object()) return "an obligation is not an object";
+    std::string type;
+    if (!item.is_object() || !ReadText(item, "type", type)) return "an obligation has no type";
+    if (type != "approval") return absl::StrCat("an obligation of unknown type ", type);
+    ApprovalObligation approval;
+    if (const std::string problem = ReadApproval(item, approval); !problem.empty()) {
+      return absl::StrCat("an approval obligation: ", problem);
+    }
+    decision.approvals.push_back(std::move(approval));
   }
-  out = obligations->dump();
+  decision.obligations_json = obligations->dump();
   return "";
 }
 
@@ -66,9 +115,11 @@ std::string Read(const json& object, Decision& decision) {
   decision.requires_approval = approval->get<bool>();
   for (std::string problem :
        {ReadViolations(object, decision.violations), ReadWarnings(object, decision.warnings),
-        ReadObligations(object, decision.obligations_json)}) {
+        ReadObligations(object, decision)}) {
     if (!problem.empty()) return problem;
   }
+  if (decision.requires_approval && decision.approvals.empty()) decision.approvals.emplace_back();
+  decision.requires_approval = !decision.approvals.empty();
   decision.allow = allow->get<bool>() && decision.violations.empty();
   if (!decision.allow && decision.violations.empty()) return "denied without a violation";
   return "";
@@ -102,6 +153,7 @@ bool IsPolicyError(const Decision& decision) {
 void Deny(Decision& decision, Decision::Error error, std::string message) {
   decision.allow = false;
   decision.requires_approval = false;
+  decision.approvals.clear();
   decision.warnings.clear();
   decision.obligations_json = "[]";
   decision.violations = {{absl::StrCat("capstan/policy-", std::string(ErrorName(error))), message}};

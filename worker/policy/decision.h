@@ -16,6 +16,16 @@ struct Violation {
   friend bool operator==(const Violation&, const Violation&) = default;
 };
 
+// An approval that the action has to wait for. The worker's part: ask, wait, and evaluate again
+// with what was recorded (PolicyInput::approval).
+struct ApprovalObligation {
+  int quorum = 1;                   // Approvers, different from each other; 1 to 100.
+  std::vector<std::string> groups;  // An approver is in one of these; empty: anybody who may.
+  absl::Duration timeout = absl::Hours(1);  // Then the execution fails; 1 s to 7 days.
+  std::string reason;                       // For whoever is asked. May be empty.
+  friend bool operator==(const ApprovalObligation&, const ApprovalObligation&) = default;
+};
+
 struct Decision {
   enum class Error {
     kNone,         // The rules answered.
@@ -27,8 +37,9 @@ struct Decision {
   };
 
   bool allow = false;
-  std::vector<Violation> violations;  // Never empty when `allow` is false.
-  bool requires_approval = false;
+  std::vector<Violation> violations;          // Never empty when `allow` is false.
+  bool requires_approval = false;             // Whether `approvals` is not empty.
+  std::vector<ApprovalObligation> approvals;  // Each has to be met. One at least when required.
   std::vector<std::string> warnings;
   std::string obligations_json = "[]";  // Array of objects, as the rules gave them.
 
@@ -54,7 +65,8 @@ void Deny(Decision& decision, Decision::Error error, std::string message);
 
 // Reads the value of data.capstan.safety.decision into `decision`. Allows only when `allow` is
 // true, there is no violation, and every field has the agreed type; anything else denies
-// (kBadResult when the shape is wrong).
+// (kBadResult when the shape is wrong). So does an obligation that nobody here can meet: of an
+// unknown type, with an unknown field, or a value out of bounds.
 void ReadDecision(std::string_view json, Decision& decision);
 
 }  // namespace capstan::policy

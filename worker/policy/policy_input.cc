@@ -1,10 +1,52 @@
 #include "worker/policy/policy_input.h"
 
 namespace capstan::policy {
+namespace {
+
+nlohmann::json ToJson(const PolicyInput::ClusterState& state) {
+  nlohmann::json document = {{"concurrent_actions", state.concurrent_actions}};
+  if (state.other_clusters_draining.has_value()) {
+    document["other_clusters_draining"] = *state.other_clusters_draining;
+  }
+  return document;
+}
+
+nlohmann::json ToJson(const std::vector<PolicyInput::RunningAction>& actions) {
+  nlohmann::json document = nlohmann::json::array();
+  for (const PolicyInput::RunningAction& running : actions) {
+    document.push_back({{"action", running.action}, {"execution_name", running.execution_name}});
+  }
+  return document;
+}
+
+void AddOptional(const PolicyInput& input, nlohmann::json& document) {
+  if (input.environment.has_value()) document["environment"] = *input.environment;
+  if (const auto& info = input.cluster_info; info.has_value()) {
+    document["cluster_info"] = {{"name", info->name},
+                                {"total_nodes", info->total_nodes},
+                                {"available_nodes", info->available_nodes}};
+  }
+  if (input.cluster_state.has_value()) document["cluster_state"] = ToJson(*input.cluster_state);
+  if (const auto& rate = input.rate_limit_state; rate.has_value()) {
+    document["rate_limit_state"] = {{"count", rate->count},
+                                    {"max_count", rate->max_count},
+                                    {"window_seconds", rate->window_seconds}};
+  }
+  if (input.running_actions.has_value()) {
+    document["running_actions"] = ToJson(*input.running_actions);
+  }
+  if (input.prior_dry_run.has_value()) document["prior_dry_run"] = *input.prior_dry_run;
+  if (const auto& approval = input.approval; approval.has_value()) {
+    document["approval"] = {{"approved", approval->approved},
+                            {"approvers", nlohmann::json(approval->approvers)}};
+  }
+}
+
+}  // namespace
 
 nlohmann::json ToJson(const PolicyInput& input) {
   const PolicyInput::TargetResource& target = input.target_resource;
-  return {
+  nlohmann::json document = {
       {"api_version", kInputApiVersion},
       {"action", input.action},
       {"parameters", input.parameters},
@@ -22,6 +64,8 @@ nlohmann::json ToJson(const PolicyInput& input) {
         {"execution_namespace", input.metadata.execution_namespace}}},
       {"facts", input.facts},
   };
+  AddOptional(input, document);
+  return document;
 }
 
 }  // namespace capstan::policy

@@ -3,7 +3,18 @@ package capstan.safety.rules.action_allowlist
 
 import rego.v1
 
-allowed := {"ScaleDeployment"}
+allowed := {
+	"ScaleDeployment",
+	"RestartDeployment",
+	"DeletePod",
+	"PatchConfigMap",
+	"PatchSecret",
+	"UpdateImage",
+	"CordonNode",
+	"DrainNode",
+	"UncordonNode",
+	"RolloutStatus",
+}
 
 violations contains {
 	"id": "action-allowlist/not-allowed",

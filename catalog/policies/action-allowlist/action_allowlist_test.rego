@@ -7,12 +7,17 @@ ids(request_input) := {violation.id |
 	some violation in action_allowlist.violations with input as request_input
 }
 
-test_a_listed_action_is_allowed if {
-	ids({"action": "ScaleDeployment"}) == set()
+test_the_ten_actions_are_allowed if {
+	every action in [
+		"ScaleDeployment", "RestartDeployment", "DeletePod", "PatchConfigMap", "PatchSecret",
+		"UpdateImage", "CordonNode", "DrainNode", "UncordonNode", "RolloutStatus",
+	] {
+		ids({"action": action}) == set()
+	}
 }
 
 test_another_action_is_denied if {
-	ids({"action": "DrainNode"}) == {"action-allowlist/not-allowed"}
+	ids({"action": "DeleteNamespace"}) == {"action-allowlist/not-allowed"}
 }
 
 test_the_name_must_match_exactly if {
@@ -20,8 +25,8 @@ test_the_name_must_match_exactly if {
 }
 
 test_the_message_names_the_action if {
-	some violation in action_allowlist.violations with input as {"action": "DrainNode"}
-	contains(violation.message, "DrainNode")
+	some violation in action_allowlist.violations with input as {"action": "DeleteNamespace"}
+	contains(violation.message, "DeleteNamespace")
 }
 
 test_an_action_that_is_not_a_string_is_denied if {

@@ -5,11 +5,28 @@ import rego.v1
 
 protected := {"kube-system", "kube-public", "kube-node-lease"}
 
+# Kinds whose objects are in no namespace. Of any other kind an empty namespace means that we do not know it.
+cluster_scoped := {
+	"ClusterRole",
+	"ClusterRoleBinding",
+	"CustomResourceDefinition",
+	"Namespace",
+	"Node",
+	"PersistentVolume",
+	"PriorityClass",
+	"StorageClass",
+}
+
+# The namespace that an action changes: that of its target, or the target itself when that is a Namespace.
+changed contains input.target_resource.namespace if input.target_resource.namespace != ""
+
+changed contains input.target_resource.name if input.target_resource.kind == "Namespace"
+
 violations contains {
 	"id": "namespace-restrictions/protected-namespace",
 	"message": sprintf("namespace %s is protected: no action may change it", [namespace]),
 } if {
-	namespace := input.target_resource.namespace
+	some namespace in changed
 	namespace in protected
 }
 
@@ -17,9 +34,8 @@ violations contains {
 	"id": "namespace-restrictions/executor-namespace",
 	"message": sprintf("namespace %s is where actions run: no action may change it", [namespace]),
 } if {
-	namespace := input.target_resource.namespace
+	some namespace in changed
 	namespace == input.metadata.execution_namespace
-	namespace != ""
 }
 
 violations contains {
@@ -30,7 +46,17 @@ violations contains {
 }
 
 known if {
-	is_string(input.target_resource.namespace)
+	target_known
 	is_string(input.metadata.execution_namespace)
 	input.metadata.execution_namespace != ""
+}
+
+target_known if {
+	is_string(input.target_resource.namespace)
+	input.target_resource.namespace != ""
+}
+
+target_known if {
+	input.target_resource.namespace == ""
+	input.target_resource.kind in cluster_scoped
 }

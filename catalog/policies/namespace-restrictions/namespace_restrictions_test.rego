@@ -16,8 +16,37 @@ test_an_ordinary_namespace_is_allowed if {
 	ids(request("shop")) == set()
 }
 
-test_a_target_without_namespace_is_allowed if {
-	ids(request("")) == set()
+of_kind(kind, name) := object.union(request(""), {"target_resource": {"kind": kind, "name": name, "namespace": ""}})
+
+test_a_node_has_no_namespace_and_is_allowed if {
+	ids(of_kind("Node", "worker-1")) == set()
+}
+
+test_a_node_that_is_named_like_a_protected_namespace_is_allowed if {
+	ids(of_kind("Node", "kube-system")) == set()
+}
+
+test_a_namespace_as_the_target_is_allowed if {
+	ids(of_kind("Namespace", "shop")) == set()
+}
+
+test_a_protected_namespace_as_the_target_is_denied if {
+	ids(of_kind("Namespace", "kube-system")) == {"namespace-restrictions/protected-namespace"}
+}
+
+test_the_executor_namespace_as_the_target_is_denied if {
+	ids(of_kind("Namespace", "capstan-actions")) == {"namespace-restrictions/executor-namespace"}
+}
+
+test_a_deployment_without_namespace_is_denied if {
+	ids(request("")) == {"namespace-restrictions/unknown-namespace"}
+}
+
+test_an_unknown_kind_without_namespace_is_denied if {
+	ids({
+		"target_resource": {"namespace": ""},
+		"metadata": {"execution_namespace": "capstan-actions"},
+	}) == {"namespace-restrictions/unknown-namespace"}
 }
 
 test_a_namespace_that_only_starts_like_a_protected_one_is_allowed if {

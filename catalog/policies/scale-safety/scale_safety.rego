@@ -1,9 +1,7 @@
-# How far a workload may be scaled.
+# What a workload may be scaled to. How many replicas are too many is in resource-limits.
 package capstan.safety.rules.scale_safety
 
 import rego.v1
-
-max_replicas := 110
 
 scaling_actions := {"ScaleDeployment"}
 
@@ -17,15 +15,6 @@ violations contains {
 } if {
 	scales
 	not whole
-}
-
-violations contains {
-	"id": "scale-safety/too-many-replicas",
-	"message": sprintf("%d replicas are more than the %d allowed", [replicas, max_replicas]),
-} if {
-	whole
-	replicas := input.parameters.replicas
-	replicas > max_replicas
 }
 
 violations contains {

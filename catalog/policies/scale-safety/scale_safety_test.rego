@@ -17,12 +17,8 @@ test_scaling_up_is_allowed if {
 	ids(request(3, {})) == set()
 }
 
-test_the_largest_number_is_allowed if {
-	ids(request(110, {})) == set()
-}
-
-test_more_is_denied if {
-	ids(request(111, {})) == {"scale-safety/too-many-replicas"}
+test_labels_that_are_not_an_object_are_denied_for_zero if {
+	ids(request(0, "critical")) == {"scale-safety/unknown-labels"}
 }
 
 test_zero_is_allowed_for_an_ordinary_workload if {
@@ -70,6 +66,10 @@ test_another_action_without_replicas_is_allowed if {
 	ids({"action": "RestartDeployment", "parameters": {}}) == set()
 }
 
-test_another_action_with_too_many_replicas_is_denied if {
-	ids({"action": "RestartDeployment", "parameters": {"replicas": 500}}) == {"scale-safety/too-many-replicas"}
+test_another_action_that_scales_to_zero_is_denied_for_a_critical_workload if {
+	ids(object.union(request(0, {"critical": "true"}), {"action": "ScaleStatefulSet"})) == {"scale-safety/critical-to-zero"}
+}
+
+test_another_action_with_text_as_replicas_is_denied if {
+	ids({"action": "RestartDeployment", "parameters": {"replicas": "many"}}) == {"scale-safety/bad-replicas"}
 }

@@ -66,14 +66,14 @@ TEST(BundleLoaderTest, S2_31_ApprovalWarningsAndObligationsAreGathered) {
   const Decision decision = Decide(std::string(kAllow) + R"(
 requires_approval if input.big
 warnings contains "careful"
-obligations contains {"notify": "oncall"}
+obligations contains {"type": "approval", "quorum": 2}
 )",
                                    R"({"big": true})");
 
   EXPECT_TRUE(decision.allow);
   EXPECT_TRUE(decision.requires_approval);
   EXPECT_THAT(decision.warnings, ElementsAre("careful"));
-  EXPECT_EQ(decision.obligations_json, R"([{"notify":"oncall"}])");
+  EXPECT_THAT(decision.approvals, ElementsAre(ApprovalObligation{2, {}, absl::Hours(1), ""}));
 }
 
 // Bundles that a careless author could write: each must deny, whatever it meant to say.

@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+#include <string>
+
 namespace capstan::policy {
 namespace {
 
@@ -29,15 +32,91 @@ TEST(DecisionTest, S2_31_AnAllowIsRead) {
 TEST(DecisionTest, S2_31_EverythingTheRulesSayIsRead) {
   const Decision decision =
       Read(R"({"allow":false,"violations":[{"id":"b/r","message":"no","severity":"high"}],
-      "requires_approval":true,"warnings":["careful"],"obligations":[{"notify":"oncall"}]})");
+      "requires_approval":false,"warnings":["careful"],"obligations":[{"type":"approval","quorum":2,
+      "groups":["sre","leads"],"timeout_seconds":60,"reason":"because"}]})");
 
   EXPECT_FALSE(decision.allow);
   EXPECT_THAT(decision.violations, testing::ElementsAre(Violation{"b/r", "no"}));
   EXPECT_TRUE(decision.requires_approval);
   EXPECT_THAT(decision.warnings, testing::ElementsAre("careful"));
-  EXPECT_EQ(decision.obligations_json, R"([{"notify":"oncall"}])");
+  EXPECT_THAT(decision.approvals, testing::ElementsAre(ApprovalObligation{
+                                      2, {"sre", "leads"}, absl::Seconds(60), "because"}));
+  EXPECT_THAT(decision.obligations_json, HasSubstr(R"("groups":["sre","leads"])"));
   EXPECT_EQ(decision.error, Decision::Error::kNone);
   EXPECT_FALSE(IsPolicyError(decision));
+}
+
+// An allow with these obligations.
+Decision WithObligations(const std::string& obligations, bool requires_approval = false) {
+  return Read(R"({"allow":true,"violations":[],"warnings":[],"requires_approval":)" +
+              std::string(requires_approval ? "true" : "false") + R"(,"obligations":)" +
+              obligations + "}");
+}
+
+TEST(DecisionTest, S2_37_AnApprovalWithoutAnObligationIsOneOfAnybodyWithinAnHour) {
+  const Decision decision = WithObligations("[]", /*requires_approval=*/true);
+
+  EXPECT_TRUE(decision.allow);
+  EXPECT_TRUE(decision.requires_approval);
+  EXPECT_THAT(decision.approvals,
+              testing::ElementsAre(ApprovalObligation{1, {}, absl::Hours(1), ""}));
+}
+
+TEST(DecisionTest, S2_37_AnApprovalObligationAsksForAnApproval) {
+  const Decision decision = WithObligations(R"([{"type":"approval","quorum":1}])");
+
+  EXPECT_TRUE(decision.allow);
+  EXPECT_TRUE(decision.requires_approval);
+  EXPECT_THAT(decision.approvals,
+              testing::ElementsAre(ApprovalObligation{1, {}, absl::Hours(1), ""}));
+}
+
+TEST(DecisionTest, S2_37_EveryApprovalObligationCounts) {
+  const Decision decision = WithObligations(
+      R"([{"type":"approval","quorum":1},{"type":"approval","quorum":2.0,"groups":["leads"]}])");
+
+  EXPECT_THAT(decision.approvals,
+              testing::ElementsAre(ApprovalObligation{1, {}, absl::Hours(1), ""},
+                                   ApprovalObligation{2, {"leads"}, absl::Hours(1), ""}));
+}
+
+class OddObligationTest : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(OddObligationTest, S2_37_Denies) {
+  const Decision decision = WithObligations(GetParam(), /*requires_approval=*/true);
+
+  EXPECT_FALSE(decision.allow);
+  EXPECT_FALSE(decision.requires_approval);
+  EXPECT_THAT(decision.approvals, testing::IsEmpty());
+  EXPECT_EQ(decision.error, Decision::Error::kBadResult);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Obligations, OddObligationTest,
+    ::testing::Values(
+        "[{}]", R"([{"notify":"oncall"}])", R"([{"type":"notify"}])", R"([{"type":""}])",
+        R"([{"type":1,"quorum":1}])", R"([{"type":"Approval","quorum":1}])", R"([{"quorum":1}])",
+        R"([{"type":"approval"}])", R"([{"type":"approval","quorum":0}])",
+        R"([{"type":"approval","quorum":-1}])", R"([{"type":"approval","quorum":1.5}])",
+        R"([{"type":"approval","quorum":"2"}])", R"([{"type":"approval","quorum":null}])",
+        R"([{"type":"approval","quorum":1e9}])",
+        R"([{"type":"approval","quorum":1,"groups":"sre"}])",
+        R"([{"type":"approval","quorum":1,"groups":[""]}])",
+        R"([{"type":"approval","quorum":1,"groups":[1]}])",
+        R"([{"type":"approval","quorum":1,"group":["sre"]}])",
+        R"([{"type":"approval","quorum":1,"timeout_seconds":0}])",
+        R"([{"type":"approval","quorum":1,"timeout_seconds":604801}])",
+        R"([{"type":"approval","quorum":1,"timeout_seconds":"60"}])",
+        R"([{"type":"approval","quorum":1,"reason":1}])",
+        R"([{"type":"approval","quorum":1},{"type":"approval"}])"));
+
+TEST(DecisionTest, S2_37_MoreObligationsThanCanBeMetDeny) {
+  nlohmann::json obligations = nlohmann::json::array();
+  for (int quorum = 1; quorum <= 33; ++quorum) {
+    obligations.push_back({{"type", "approval"}, {"quorum", quorum}});
+  }
+
+  EXPECT_EQ(WithObligations(obligations.dump()).error, Decision::Error::kBadResult);
 }
 
 TEST(DecisionTest, S2_31_AViolationDeniesWhateverAllowSays) {
@@ -105,6 +184,7 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(DecisionTest, ADenyByTheEngineForgetsWhatTheRulesSaid) {
   Decision decision = Read(kAllowed);
   decision.requires_approval = true;
+  decision.approvals.emplace_back();
   decision.warnings = {"w"};
   decision.obligations_json = R"([{}])";
 
@@ -112,6 +192,7 @@ TEST(DecisionTest, ADenyByTheEngineForgetsWhatTheRulesSaid) {
 
   EXPECT_FALSE(decision.allow);
   EXPECT_FALSE(decision.requires_approval);
+  EXPECT_THAT(decision.approvals, testing::IsEmpty());
   EXPECT_THAT(decision.warnings, testing::IsEmpty());
   EXPECT_EQ(decision.obligations_json, "[]");
   EXPECT_THAT(decision.violations,

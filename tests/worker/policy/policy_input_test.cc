@@ -31,6 +31,44 @@ TEST(PolicyInputTest, S2_30_TheDocumentHasTheAgreedFields) {
   })"));
 }
 
+TEST(PolicyInputTest, S2_30a_WhatIsSetIsInTheDocument) {
+  PolicyInput input;
+  input.environment = "production";
+  input.cluster_info = {"eu-1", 5, 4};
+  input.cluster_state = {2, 1};
+  input.rate_limit_state = {3, 10, 60};
+  input.running_actions.emplace(1, PolicyInput::RunningAction{"ScaleDeployment", "executions/2"});
+  input.prior_dry_run = false;
+  input.approval = {true, {"bob"}};
+
+  nlohmann::json document = ToJson(input);
+  const nlohmann::json always = ToJson(PolicyInput{});
+  for (const auto& [key, value] : always.items()) document.erase(key);
+
+  EXPECT_EQ(document, nlohmann::json::parse(R"({
+    "environment": "production",
+    "cluster_info": {"name": "eu-1", "total_nodes": 5, "available_nodes": 4},
+    "cluster_state": {"concurrent_actions": 2, "other_clusters_draining": 1},
+    "rate_limit_state": {"count": 3, "max_count": 10, "window_seconds": 60},
+    "running_actions": [{"action": "ScaleDeployment", "execution_name": "executions/2"}],
+    "prior_dry_run": false,
+    "approval": {"approved": true, "approvers": ["bob"]}
+  })"));
+}
+
+TEST(PolicyInputTest, S2_30a_WhatIsKnownToBeEmptyIsNotLeftOut) {
+  PolicyInput input;
+  input.running_actions.emplace();
+  input.approval.emplace();
+  input.cluster_state.emplace();
+
+  const nlohmann::json document = ToJson(input);
+
+  EXPECT_EQ(document.at("running_actions"), nlohmann::json::array());
+  EXPECT_EQ(document.at("approval"), nlohmann::json::parse(R"({"approved":false,"approvers":[]})"));
+  EXPECT_EQ(document.at("cluster_state"), nlohmann::json::parse(R"({"concurrent_actions":0})"));
+}
+
 TEST(PolicyInputTest, NoLabelsAreAnEmptyObject) {
   EXPECT_TRUE(ToJson(PolicyInput{}).at("target_resource").at("labels").is_object());
 }
