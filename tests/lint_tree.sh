@@ -18,7 +18,8 @@ look 'a disabled or skipped test' 'DISABLED_|GTEST_SKIP' 'tests/*.cc' 'tests/**/
 look 'an image that is not pinned' 'image: .*:latest' '*.yaml'
 look 'a shell in an action' '(sh|bash)", *"-c"|argv: *\[ *(sh|bash)' 'catalog/*'
 
-# proto <- core <- storage <- {server, worker}; cli sees proto and core; nothing includes tests/.
+# proto <- core <- storage <- {server, worker}; cli sees proto and core; action_program sees core and
+# the cluster's client in worker/kubernetes; nothing includes tests/.
 includes() { # includes FOLDER FORBIDDEN...: files of FOLDER must not include a FORBIDDEN folder
   local folder=$1 forbidden
   shift
@@ -26,12 +27,14 @@ includes() { # includes FOLDER FORBIDDEN...: files of FOLDER must not include a 
     look "layering: $folder may not include $forbidden" "^#include \"$forbidden/" "$folder/*.h" "$folder/*.cc" "$folder/**/*.h" "$folder/**/*.cc"
   done
 }
-includes core storage server worker cli tests
-includes storage server worker cli tests
-includes server worker cli tests
-includes worker server cli tests
-includes cli storage server worker tests
-look 'layering: only storage/ speaks SQL to Postgres' '#include [<"](libpq-fe.h|pqxx/)' 'core/*' 'server/*' 'worker/*' 'cli/*'
+includes core storage server worker action_program cli tests
+includes storage server worker action_program cli tests
+includes server worker action_program cli tests
+includes worker server action_program cli tests
+includes action_program storage server cli tests
+includes cli storage server worker action_program tests
+look 'layering: action_program sees only kubernetes/ of the worker' '^#include "worker/([^k]|k[^u])' 'action_program/*'
+look 'layering: only storage/ speaks SQL to Postgres' '#include [<"](libpq-fe.h|pqxx/)' 'core/*' 'server/*' 'worker/*' 'action_program/*' 'cli/*'
 
 long=$(git ls-files '*.cc' '*.h' '*.rs' '*.proto' | grep -v '^third_party/' | xargs wc -l | awk '$1 > 700 && $2 != "total" {print $2 ": " $1 " lines"}')
 [ -z "$long" ] || offence 'a file with a second room in it' "$long"

@@ -254,6 +254,9 @@ absl::Status Client::Delete(Resource resource, std::string_view name_space, std:
   if (preconditions.resource_version.has_value()) {
     body["preconditions"]["resourceVersion"] = *preconditions.resource_version;
   }
+  if (options.grace.has_value()) {
+    body["gracePeriodSeconds"] = absl::ToInt64Seconds(*options.grace);
+  }
   return Call(Described("delete", resource, name_space, name),
               {"DELETE",
                PathOf(resource, name_space, name),

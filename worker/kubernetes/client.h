@@ -40,6 +40,10 @@ inline constexpr Resource kEvents{"/api/v1", "events"};
 inline constexpr Resource kNamespaces{"/api/v1", "namespaces"};  // cluster-scoped: namespace ""
 inline constexpr Resource kNodes{"/api/v1", "nodes"};            // cluster-scoped
 inline constexpr Resource kDeployments{"/apis/apps/v1", "deployments"};
+inline constexpr Resource kReplicaSets{"/apis/apps/v1", "replicasets"};
+inline constexpr Resource kConfigMaps{"/api/v1", "configmaps"};
+inline constexpr Resource kSecrets{"/api/v1", "secrets"};
+inline constexpr Resource kPodDisruptionBudgets{"/apis/policy/v1", "poddisruptionbudgets"};
 inline constexpr Resource kHorizontalPodAutoscalers{"/apis/autoscaling/v2",
                                                     "horizontalpodautoscalers"};
 
@@ -57,6 +61,9 @@ struct CallOptions {
   absl::Duration timeout = absl::Seconds(30);  // of the whole call, waits between attempts included
   std::stop_token stop = {};  // ends the call early; a write already sent is then UNKNOWN
   Repeat repeat = Repeat::kOnlyIfNotApplied;  // writes only
+  // Deletes of pods only: how long the pod may take to stop, in whole seconds; without it the pod's
+  // own terminationGracePeriodSeconds.
+  std::optional<absl::Duration> grace = {};
 };
 
 enum class PatchType { kJson, kMerge, kStrategicMerge };

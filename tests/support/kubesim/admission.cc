@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tests/support/kubesim/data_admission.h"
 #include "tests/support/kubesim/object_store.h"
 #include "tests/support/kubesim/text.h"
 
@@ -292,6 +293,7 @@ void ApplyDefaults(const Resource& resource, Json& object) {
     object["status"]["phase"] = "Active";
     object["metadata"]["labels"]["kubernetes.io/metadata.name"] = object["metadata"]["name"];
   }
+  NormalizeData(resource, object);
   if (!object.contains("spec") || !object["spec"].is_object()) return;
   Json& spec = object["spec"];
   if (resource.kind == "Pod") {
@@ -315,6 +317,7 @@ void ApplyDefaults(const Resource& resource, Json& object) {
 
 std::optional<ApiReply> ValidateCreate(const Resource& resource, const std::string& name,
                                        const Json& object) {
+  if (std::optional<ApiReply> refused = UndecodableData(resource, object)) return refused;
   std::vector<FieldError> errors;
   size_t limit = resource.kind == "Job" ? kMaxJobName : kMaxName;
   if (!IsDnsName(name, limit)) {
@@ -322,6 +325,7 @@ std::optional<ApiReply> ValidateCreate(const Resource& resource, const std::stri
           Cat("a lowercase RFC 1123 subdomain of at most ", limit, " characters"));
   }
   CheckLabels(At(object, {"metadata", "labels"}), "metadata.labels", errors);
+  CheckData(resource, object, errors);
   if (resource.kind == "Job") CheckJob(object, errors);
   if (resource.kind == "Pod") CheckPodSpec(At(object, {"spec"}), "spec", errors);
   if (resource.kind == "Deployment") {
@@ -335,6 +339,7 @@ std::optional<ApiReply> ValidateCreate(const Resource& resource, const std::stri
 
 std::optional<ApiReply> ValidateUpdate(const Resource& resource, const std::string& name,
                                        const Json& before, const Json& after) {
+  if (std::optional<ApiReply> refused = UndecodableData(resource, after)) return refused;
   std::vector<FieldError> errors;
   for (const char* key : {"uid", "name", "namespace", "creationTimestamp"}) {
     const Json& value = At(after, {"metadata", key});
@@ -343,6 +348,8 @@ std::optional<ApiReply> ValidateUpdate(const Resource& resource, const std::stri
     }
   }
   CheckLabels(At(after, {"metadata", "labels"}), "metadata.labels", errors);
+  CheckData(resource, after, errors);
+  CheckImmutable(resource, before, after, errors);
   if (resource.kind == "Job") {
     for (const char* key : {"template", "selector", "completions", "completionMode",
                             "podFailurePolicy", "managedBy"}) {

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "tests/support/kubesim/admission.h"
+#include "tests/support/kubesim/data_admission.h"
 #include "tests/support/kubesim/patch.h"
 #include "tests/support/kubesim/text.h"
 
@@ -475,6 +476,7 @@ ApiReply ApiServer::Change(const ApiCall& call, const Transform& transform) {
       return false;
     }
     KeepServerFields(call, object, after);
+    NormalizeData(*call.resource, after);
     refused = ValidateUpdate(*call.resource, call.key.name, object, after);
     if (refused.has_value()) return false;
     object = std::move(after);

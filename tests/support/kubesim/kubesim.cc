@@ -225,6 +225,18 @@ void KubeSim::AddHorizontalPodAutoscaler(const std::string& namespace_name,
                   {"maxReplicas", max_replicas}}}});
 }
 
+void KubeSim::AddConfigMap(const std::string& namespace_name, const std::string& name,
+                           const Json& data) {
+  AddNamespace(namespace_name);
+  (void)Create("configmaps", namespace_name, {{"metadata", {{"name", name}}}, {"data", data}});
+}
+
+void KubeSim::AddSecret(const std::string& namespace_name, const std::string& name,
+                        const Json& data) {
+  AddNamespace(namespace_name);
+  (void)Create("secrets", namespace_name, {{"metadata", {{"name", name}}}, {"stringData", data}});
+}
+
 void KubeSim::AddJobQuota(const std::string& namespace_name, const std::string& quota, int limit) {
   (void)Create("resourcequotas", namespace_name,
                {{"metadata", {{"name", quota}}},

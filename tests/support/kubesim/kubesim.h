@@ -85,6 +85,9 @@ class KubeSim {
                      const Json& labels = Json::object());
   void AddHorizontalPodAutoscaler(const std::string& namespace_name, const std::string& deployment,
                                   int min_replicas, int max_replicas);
+  void AddConfigMap(const std::string& namespace_name, const std::string& name, const Json& data);
+  // `data` as it is, not in base64.
+  void AddSecret(const std::string& namespace_name, const std::string& name, const Json& data);
   // Limits count/jobs.batch in a namespace; further creates get the real server's 403.
   void AddJobQuota(const std::string& namespace_name, const std::string& quota, int limit);
   // Creates any object through admission and defaults, as an administrator would. The Status body

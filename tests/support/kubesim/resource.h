@@ -18,6 +18,7 @@ struct Resource {
   bool has_status = false;
   bool has_scale = false;
   bool has_log = false;
+  bool has_eviction = false;
 };
 
 absl::Span<const Resource> AllResources();
