@@ -36,6 +36,7 @@ std::vector<std::string> Arguments(const BundleCheck& check) {
   for (const std::string& bundle : check.required) {
     arguments.insert(arguments.end(), {"--required", bundle});
   }
+  if (check.conditions) arguments.emplace_back("--conditions");
   arguments.insert(arguments.end(), {"--", check.directory});
   return arguments;
 }

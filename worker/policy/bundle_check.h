@@ -28,6 +28,7 @@ struct BundleCheck {
   std::vector<std::string> required;
   std::string digest;  // Of the files that are about to be loaded.
   absl::Duration timeout = absl::Seconds(30);
+  bool conditions = false;  // The directory holds conditions (condition_set.h), not bundles.
 };
 
 // Blocks until the child ends or is killed at the timeout.

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
 #include "core/ids.h"
 #include "core/status_macros.h"
 
@@ -79,15 +80,15 @@ absl::StatusOr<std::string> ReadFile(const fs::path& path) {
   return source;
 }
 
-absl::Status ReadBundle(const fs::path& directory, std::vector<PolicyFile>& files) {
-  const std::string bundle = directory.filename().string();
-  CAPSTAN_RETURN_IF_ERROR(CheckBundleName(bundle));
+// The .rego files of one folder; `what` names the folder in messages. The caller sets the bundles.
+absl::Status ReadFolder(const fs::path& directory, const std::string& what,
+                        std::vector<PolicyFile>& files) {
   CAPSTAN_ASSIGN_OR_RETURN(const std::vector<fs::path> entries, List(directory));
   for (const fs::path& path : entries) {
-    const std::string name = absl::StrCat(bundle, "/", path.filename().string());
+    const std::string name = absl::StrCat(what, path.filename().string());
     std::error_code error;
     if (fs::is_directory(path, error)) {
-      return absl::InvalidArgumentError(absl::StrCat(name, ": a bundle has no folders inside"));
+      return absl::InvalidArgumentError(absl::StrCat(name, ": no folders inside are taken"));
     }
     if (IsData(path)) {
       return absl::InvalidArgumentError(
@@ -95,7 +96,25 @@ absl::Status ReadBundle(const fs::path& directory, std::vector<PolicyFile>& file
     }
     if (!IsRego(path)) continue;
     CAPSTAN_ASSIGN_OR_RETURN(std::string source, ReadFile(path));
-    if (!IsBlank(source)) files.push_back({bundle, name, std::move(source)});
+    if (!IsBlank(source)) files.push_back({directory.filename().string(), name, std::move(source)});
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadBundle(const fs::path& directory, std::vector<PolicyFile>& files) {
+  const std::string bundle = directory.filename().string();
+  CAPSTAN_RETURN_IF_ERROR(CheckBundleName(bundle));
+  return ReadFolder(directory, absl::StrCat(bundle, "/"), files);
+}
+
+absl::Status CheckConditionName(const std::string& name) {
+  const bool lower =
+      name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") == std::string::npos;
+  const bool starts_well = !name.empty() && name[0] >= 'a' && name[0] <= 'z';
+  if (!lower || !starts_well || name.size() > kMaxBundleNameBytes) {
+    return absl::InvalidArgumentError(absl::StrCat("condition \"", name, "\": want at most ",
+                                                   kMaxBundleNameBytes,
+                                                   " of a-z, 0-9 and _, a letter first"));
   }
   return absl::OkStatus();
 }
@@ -109,6 +128,23 @@ std::string Digest(const BundleFiles& read, const std::vector<std::string>& requ
     absl::StrAppend(&text, "file ", file.path, " ", file.source.size(), "\n", file.source);
   }
   return Sha256Hex(text);
+}
+
+// Fills `bundles` and holds all files together to their limits.
+absl::Status Summarize(const std::string& directory, BundleFiles& read) {
+  std::size_t bytes = 0;
+  std::set<std::string> bundles;
+  for (const PolicyFile& file : read.files) {
+    bytes += file.source.size();
+    if (!file.is_test()) bundles.insert(file.bundle);
+  }
+  if (read.files.size() > kMaxPolicyFiles || bytes > kMaxPolicyBytes) {
+    return absl::InvalidArgumentError(absl::StrCat(directory, ": more than ", kMaxPolicyFiles,
+                                                   " files or ", kMaxPolicyBytes,
+                                                   " bytes of policies"));
+  }
+  read.bundles.assign(bundles.begin(), bundles.end());
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -126,22 +162,26 @@ absl::StatusOr<BundleFiles> ReadBundleFiles(const std::string& directory,
           absl::StrCat(path.filename().string(), ": not in the folder of a bundle"));
     }
   }
-  std::size_t bytes = 0;
-  std::set<std::string> bundles;
-  for (const PolicyFile& file : read.files) {
-    bytes += file.source.size();
-    if (!file.is_test()) bundles.insert(file.bundle);
-  }
-  if (read.files.size() > kMaxPolicyFiles || bytes > kMaxPolicyBytes) {
-    return absl::InvalidArgumentError(absl::StrCat(directory, ": more than ", kMaxPolicyFiles,
-                                                   " files or ", kMaxPolicyBytes,
-                                                   " bytes of policies"));
-  }
-  read.bundles.assign(bundles.begin(), bundles.end());
+  CAPSTAN_RETURN_IF_ERROR(Summarize(directory, read));
   for (const std::string& name : required) {
-    if (!bundles.contains(name)) read.missing.push_back(name);
+    if (!std::binary_search(read.bundles.begin(), read.bundles.end(), name)) {
+      read.missing.push_back(name);
+    }
   }
   read.digest = Digest(read, required);
+  return read;
+}
+
+absl::StatusOr<BundleFiles> ReadConditionFiles(const std::string& directory) {
+  BundleFiles read;
+  CAPSTAN_RETURN_IF_ERROR(ReadFolder(directory, "", read.files));
+  for (PolicyFile& file : read.files) {
+    file.bundle =
+        std::string(absl::StripSuffix(file.path, file.is_test() ? "_test.rego" : ".rego"));
+    CAPSTAN_RETURN_IF_ERROR(CheckConditionName(file.bundle));
+  }
+  CAPSTAN_RETURN_IF_ERROR(Summarize(directory, read));
+  read.digest = Digest(read, {});
   return read;
 }
 

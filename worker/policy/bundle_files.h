@@ -42,6 +42,11 @@ struct BundleFiles {
 absl::StatusOr<BundleFiles> ReadBundleFiles(const std::string& directory,
                                             const std::vector<std::string>& required);
 
+// Reads a directory of conditions: .rego files, no folders; deployment_exists.rego and
+// deployment_exists_test.rego are the condition deployment_exists (PolicyFile::bundle). Names that
+// start with a dot, and other files, are passed over; errors as above.
+absl::StatusOr<BundleFiles> ReadConditionFiles(const std::string& directory);
+
 // The required bundles that are missing or empty right now, by a look at the folders only: cheap
 // enough to ask before every evaluation.
 std::vector<std::string> MissingBundles(const std::string& directory,

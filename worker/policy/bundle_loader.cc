@@ -7,13 +7,13 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/substitute.h"
 #include "core/status_macros.h"
+#include "worker/policy/rego_tests.h"
 
 namespace capstan::policy {
 namespace {
 
 constexpr char kDecisionPath[] = "capstan/decision.rego";
 constexpr char kRulesPackage[] = "capstan.safety.rules.";
-constexpr char kEmptyInput[] = "{}";
 
 // $0 is the bundle, $1 its package.
 constexpr char kBundleRules[] = R"(
@@ -154,18 +154,7 @@ absl::Status TestBundles(const BundleFiles& files, const RegoLimits& limits) {
   CAPSTAN_ASSIGN_OR_RETURN(const RegoProgram program, Compile(files, /*with_tests=*/true, limits));
   CAPSTAN_ASSIGN_OR_RETURN(const std::vector<RegoModuleInfo> infos,
                            DescribeRego(Modules(files, true)));
-  std::vector<std::string> problems;
-  for (const RegoModuleInfo& module : infos) {
-    for (const std::string& rule : module.rules) {
-      if (!rule.starts_with("test_")) continue;
-      const absl::StatusOr<std::string> result = program.Evaluate(
-          absl::StrCat("data.", absl::StrJoin(module.package, "."), ".", rule), kEmptyInput);
-      if (result.ok() && *result == "true") continue;
-      const std::string why =
-          result.ok() ? absl::StrCat("is ", *result) : std::string(result.status().message());
-      problems.push_back(absl::StrCat(module.path, ": ", rule, ": ", why));
-    }
-  }
+  const std::vector<std::string> problems = FailedTests(program, infos);
   if (problems.empty()) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrJoin(problems, "\n"));
 }

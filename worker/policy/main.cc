@@ -1,6 +1,6 @@
-// capstan-policy-check: compiles a policy directory and runs its tests. The worker runs it on every
-// new version of its policies before it loads them, so that a policy that crashes the engine
-// crashes this process; people and CI run it by hand.
+// capstan-policy-check: compiles a directory of policies or conditions and runs its tests. The
+// worker runs it on every new version of its policies before it loads them, so that a policy that
+// crashes the engine crashes this process; people and CI run it by hand.
 //
 // Exit: 0 fine, 1 the policies are bad (the problems are on standard output), 2 wrong usage, 3 the
 // files are not those with the expected digest.
@@ -15,6 +15,7 @@
 #include "absl/strings/str_join.h"
 #include "worker/policy/bundle_check.h"
 #include "worker/policy/bundle_loader.h"
+#include "worker/policy/condition_set.h"
 
 namespace {
 
@@ -40,11 +41,11 @@ void LimitResources() {
 #endif
 }
 
-// One input document a line on standard input, one decision a line on standard output.
-int Decide(const RegoProgram& program) {
+// One input document a line on standard input, the value of the rule a line on standard output.
+int Decide(const RegoProgram& program, const std::string& rule) {
   int result = kCheckGood;
   for (std::string input; std::getline(std::cin, input);) {
-    const absl::StatusOr<std::string> decision = program.Evaluate(kDecisionRule, input);
+    const absl::StatusOr<std::string> decision = program.Evaluate(rule, input);
     if (!decision.ok()) result = kCheckBad;
     std::printf("%s\n", decision.ok() ? decision->c_str() : decision.status().ToString().c_str());
   }
@@ -57,7 +58,31 @@ struct Arguments {
   std::string digest;
   bool decide = false;
   bool decision_module = false;
+  bool conditions = false;
+  std::string condition;
 };
+
+int Passed(const BundleFiles& files, const char* what) {
+  std::printf("ok: %s %s, digest %s\n", what, absl::StrJoin(files.bundles, ", ").c_str(),
+              files.digest.c_str());
+  return kCheckGood;
+}
+
+int CheckConditions(const Arguments& arguments) {
+  const absl::StatusOr<BundleFiles> files = ReadConditionFiles(arguments.directory);
+  if (!files.ok()) return Problem(std::string(files.status().message()));
+  if (!arguments.digest.empty() && files->digest != arguments.digest) return kCheckOtherFiles;
+  if (!arguments.condition.empty()) {
+    const auto programs = CompileConditions(*files, RegoLimits{});
+    if (!programs.ok()) return Problem(std::string(programs.status().message()));
+    const auto program = programs->find(arguments.condition);
+    if (program == programs->end()) return Problem("no condition " + arguments.condition);
+    return Decide(program->second, "data.capstan.conditions." + arguments.condition + ".result");
+  }
+  const absl::Status tests = TestConditions(*files, RegoLimits{});
+  if (!tests.ok()) return Problem(std::string(tests.message()));
+  return Passed(*files, "conditions");
+}
 
 int Check(const Arguments& arguments) {
   const absl::StatusOr<BundleFiles> files =
@@ -69,24 +94,23 @@ int Check(const Arguments& arguments) {
   }
   const absl::StatusOr<RegoProgram> program = CompileBundles(*files, RegoLimits{});
   if (!program.ok()) return Problem(std::string(program.status().message()));
-  if (arguments.decide) return Decide(*program);
+  if (arguments.decide) return Decide(*program, kDecisionRule);
   if (arguments.decision_module) {
     std::printf("%s", DecisionModule(files->bundles).c_str());
     return kCheckGood;
   }
   const absl::Status tests = TestBundles(*files, RegoLimits{});
   if (!tests.ok()) return Problem(std::string(tests.message()));
-  std::printf("ok: bundles %s, digest %s\n", absl::StrJoin(files->bundles, ", ").c_str(),
-              files->digest.c_str());
-  return kCheckGood;
+  return Passed(*files, "bundles");
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Compiles Capstan policies and runs their tests.");
+  CLI::App app("Compiles Capstan policies or conditions and runs their tests.");
   Arguments arguments;
-  app.add_option("directory", arguments.directory, "Policy directory: one folder a bundle")
+  app.add_option("directory", arguments.directory,
+                 "Policy directory: one folder a bundle; or conditions")
       ->required();
   app.add_option("--required", arguments.required,
                  "Bundles that must be there (repeat, or separate by commas)")
@@ -97,11 +121,17 @@ int main(int argc, char** argv) {
                "Read input documents, one a line, and print the decision of each; run no tests");
   app.add_flag("--decision-module", arguments.decision_module,
                "Print the built-in Rego that gathers these bundles, run no tests");
+  app.add_flag("--conditions", arguments.conditions,
+               "The directory holds conditions: <name>.rego and <name>_test.rego");
+  app.add_option("--condition", arguments.condition,
+                 "Read input documents, one a line, and print what this condition answers; run no "
+                 "tests");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kCheckGood : kCheckUsage;
   }
   LimitResources();
-  return Check(arguments);
+  const bool conditions = arguments.conditions || !arguments.condition.empty();
+  return conditions ? CheckConditions(arguments) : Check(arguments);
 }

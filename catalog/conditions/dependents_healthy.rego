@@ -1,0 +1,17 @@
+# The pods of the workload that depends on what was changed are up. The worker does not search for the users of a
+# ConfigMap: an action that wants this asks for the workload fact of the one it knows.
+package capstan.conditions.dependents_healthy
+
+import rego.v1
+
+result := {"passed": false, "message": sprintf("not known: %s", [concat(", ", missing)]), "missing": missing} if {
+	count(missing) > 0
+} else := {"passed": true, "message": "all pods are ready", "missing": []} if {
+	input.facts.workload.crash_looping == 0
+	input.facts.workload.ready_pods == input.facts.workload.running_pods
+} else := {"passed": false, "message": sprintf("%d of %d pods are ready, %d crash again and again", [input.facts.workload.ready_pods, input.facts.workload.running_pods, input.facts.workload.crash_looping]), "missing": []}
+
+missing := [path |
+	some path in ["facts.workload.crash_looping", "facts.workload.ready_pods", "facts.workload.running_pods"]
+	not is_number(object.get(input, split(path, "."), null))
+]
