@@ -11,7 +11,7 @@
 namespace capstan::kubesim {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, PodFate>, 8> kFates = {
+constexpr std::array<std::pair<std::string_view, PodFate>, 9> kFates = {
     {{"run", PodFate::kRun},
      {"image_pull", PodFate::kImagePull},
      {"config_error", PodFate::kConfigError},
@@ -19,7 +19,8 @@ constexpr std::array<std::pair<std::string_view, PodFate>, 8> kFates = {
      {"unschedulable", PodFate::kUnschedulable},
      {"oom_killed", PodFate::kOomKilled},
      {"evicted", PodFate::kEvicted},
-     {"node_lost", PodFate::kNodeLost}}};
+     {"node_lost", PodFate::kNodeLost},
+     {"crash_loop", PodFate::kCrashLoop}}};
 
 ApiReply Ok(Json body = Json::object()) {
   ApiReply reply;

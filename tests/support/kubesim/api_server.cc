@@ -4,6 +4,7 @@
 
 #include "tests/support/kubesim/admission.h"
 #include "tests/support/kubesim/data_admission.h"
+#include "tests/support/kubesim/disruption.h"
 #include "tests/support/kubesim/patch.h"
 #include "tests/support/kubesim/text.h"
 
@@ -37,7 +38,8 @@ std::string VerbOf(const ApiRequest& request, bool named) {
 
 bool HasSubresource(const Resource& resource, const std::string& name) {
   return name.empty() || (name == "status" && resource.has_status) ||
-         (name == "scale" && resource.has_scale) || (name == "log" && resource.has_log);
+         (name == "scale" && resource.has_scale) || (name == "log" && resource.has_log) ||
+         (name == "eviction" && resource.has_eviction);
 }
 
 // What a write may not touch comes back from the current object.
@@ -187,26 +189,27 @@ std::variant<ApiCall, ApiReply> ApiServer::Parse(const ApiRequest& request) cons
   bool named = !call.key.name.empty();
   if (!HasSubresource(*call.resource, call.subresource)) return NotFoundPath();
   if (named && call.resource->namespaced && call.key.namespace_name.empty()) return NotFoundPath();
-  call.verb = VerbOf(request, named);
+  const bool evicts = call.subresource == "eviction";
+  call.verb = evicts && request.method == "POST" ? "create" : VerbOf(request, named);
   if (call.verb.empty() || (call.subresource == "log" && call.verb != "get") ||
-      (!call.subresource.empty() && call.verb == "delete")) {
+      (!call.subresource.empty() && call.verb == "delete") || (evicts && call.verb != "create")) {
     return MethodNotAllowed();
   }
-  if (call.verb == "create") call.key.name = TextAt(call.body, {"metadata", "name"});
+  if (call.verb == "create" && !evicts) call.key.name = TextAt(call.body, {"metadata", "name"});
   return call;
 }
 
 void ApiServer::Forbid(const std::string& verb, const std::string& resource,
-                       const std::string& namespace_name) {
+                       const std::string& namespace_name, Caller caller) {
   absl::MutexLock lock(&rules_mu_);
-  rules_.push_back({verb, resource, namespace_name});
+  rules_.push_back({verb, resource, namespace_name, caller});
 }
 
 bool ApiServer::Forbidden(const std::string& verb, const std::string& resource,
-                          const std::string& namespace_name) const {
+                          const std::string& namespace_name, Caller caller) const {
   absl::MutexLock lock(&rules_mu_);
   for (const Rule& rule : rules_) {
-    if ((rule.verb.empty() || rule.verb == verb) &&
+    if (rule.caller == caller && (rule.verb.empty() || rule.verb == verb) &&
         (rule.resource.empty() || rule.resource == resource) &&
         (rule.namespace_name.empty() || rule.namespace_name == namespace_name)) {
       return true;
@@ -216,15 +219,20 @@ bool ApiServer::Forbidden(const std::string& verb, const std::string& resource,
 }
 
 std::optional<ApiReply> ApiServer::CheckAccess(const ApiCall& call) const {
+  return CheckAccess(call, Caller::kOutside, kUser);
+}
+
+std::optional<ApiReply> ApiServer::CheckAccess(const ApiCall& call, Caller caller,
+                                               std::string_view user) const {
   if (call.resource == nullptr) return std::nullopt;
   std::string resource(call.resource->plural);
   if (!call.subresource.empty()) resource += Cat("/", call.subresource);
-  if (!Forbidden(call.verb, resource, call.key.namespace_name)) return std::nullopt;
+  if (!Forbidden(call.verb, resource, call.key.namespace_name, caller)) return std::nullopt;
   std::string scope = call.key.namespace_name.empty()
                           ? "at the cluster scope"
                           : Cat("in the namespace \"", call.key.namespace_name, "\"");
   return ForbiddenReply(*call.resource, call.verb == "create" ? "" : call.key.name,
-                        Cat("User \"", kUser, "\" cannot ", call.verb, " resource \"", resource,
+                        Cat("User \"", user, "\" cannot ", call.verb, " resource \"", resource,
                             "\" in API group \"", call.resource->group, "\" ", scope));
 }
 
@@ -232,6 +240,9 @@ ApiReply ApiServer::Handle(const ApiCall& call, const ApiRequest& request) {
   if (call.resource == nullptr) return HandlePlainPath(call, request);
   if (call.verb == "get") return call.subresource == "log" ? Log(call, request) : Get(call);
   if (call.verb == "list") return List(call, request);
+  if (call.subresource == "eviction") {
+    return EvictPod(store_, clock_.Now(), call.key, call.body, call.dry_run);
+  }
   if (call.verb == "create") return Create(call, request);
   if (call.verb == "delete") return Delete(call, request);
   if (call.verb == "deletecollection") return DeleteCollection(call, request);
@@ -262,8 +273,9 @@ ApiReply ApiServer::ReviewAccess(const Json& body) const {
   reply.body = body;
   reply.body["kind"] = "SelfSubjectAccessReview";
   reply.body["apiVersion"] = "authorization.k8s.io/v1";
-  reply.body["status"] = {{"allowed", !Forbidden(TextAt(attributes, {"verb"}), resource,
-                                                 TextAt(attributes, {"namespace"}))}};
+  reply.body["status"] = {
+      {"allowed", !Forbidden(TextAt(attributes, {"verb"}), resource,
+                             TextAt(attributes, {"namespace"}), Caller::kOutside)}};
   return reply;
 }
 

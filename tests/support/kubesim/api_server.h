@@ -72,11 +72,14 @@ class ApiServer {
   };
   std::variant<LogTarget, ApiReply> FindLog(const ApiCall& call, const ApiRequest& request) const;
 
+  enum class Caller { kOutside, kPod };
   // From now on this verb on this resource is answered by the RBAC 403. "" matches everything.
   void Forbid(const std::string& verb, const std::string& resource,
-              const std::string& namespace_name);
-  // The 403 for this call, if it is forbidden.
+              const std::string& namespace_name, Caller caller);
+  // The 403 for this call from outside, if it is forbidden.
   std::optional<ApiReply> CheckAccess(const ApiCall& call) const;
+  std::optional<ApiReply> CheckAccess(const ApiCall& call, Caller caller,
+                                      std::string_view user) const;
 
  private:
   // The new object from the current one, or the reply that refuses.
@@ -86,10 +89,11 @@ class ApiServer {
     std::string verb;
     std::string resource;
     std::string namespace_name;
+    Caller caller = Caller::kOutside;
   };
 
   bool Forbidden(const std::string& verb, const std::string& resource,
-                 const std::string& namespace_name) const;
+                 const std::string& namespace_name, Caller caller) const;
   ApiReply HandlePlainPath(const ApiCall& call, const ApiRequest& request) const;
   ApiReply ReviewAccess(const Json& body) const;
   ApiReply Get(const ApiCall& call) const;

@@ -35,14 +35,16 @@ std::vector<std::string> ContainerRun::ArgvOf(const Json& container) {
   return argv;
 }
 
-ContainerRun::ContainerRun(Identity identity, const Json& container, Program program, Clock& clock,
-                           PodLogs& logs, Timers& timers, const ApiCaller& call)
+ContainerRun::ContainerRun(Identity identity, const Json& container, Program program,
+                           std::map<std::string, std::string> files, Clock& clock, PodLogs& logs,
+                           Timers& timers, const ApiCaller& call)
     : identity_(std::move(identity)),
       name_(TextAt(container, {"name"})),
       image_(TextAt(container, {"image"})),
       message_from_log_(TextAt(container, {"terminationMessagePolicy"}) == "FallbackToLogsOnError"),
       argv_(ArgvOf(container)),
       program_(std::move(program)),
+      files_(std::move(files)),
       clock_(clock),
       logs_(logs),
       timers_(timers),
@@ -69,6 +71,12 @@ absl::Duration ContainerRun::Elapsed() const { return clock_.BootTime() - starte
 
 void ContainerRun::WakeAt(absl::Duration elapsed) {
   timers_.Add(started_ + elapsed, identity_.pod);
+}
+
+std::optional<std::string> ContainerRun::ReadFile(const std::string& path) const {
+  auto file = files_.find(path);
+  if (file == files_.end()) return std::nullopt;
+  return file->second;
 }
 
 ProgramRun::Reply ContainerRun::Call(const std::string& method, const std::string& path,

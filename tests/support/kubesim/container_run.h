@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -33,8 +34,9 @@ class ContainerRun final : public ProgramRun {
   };
 
   // `program` may be empty: nothing in the image has this name. The rest is borrowed.
-  ContainerRun(Identity identity, const Json& container, Program program, Clock& clock,
-               PodLogs& logs, Timers& timers, const ApiCaller& call);
+  ContainerRun(Identity identity, const Json& container, Program program,
+               std::map<std::string, std::string> files, Clock& clock, PodLogs& logs,
+               Timers& timers, const ApiCaller& call);
 
   // ProgramRun.
   const std::vector<std::string>& argv() const override { return argv_; }
@@ -47,6 +49,7 @@ class ContainerRun final : public ProgramRun {
   absl::Duration Elapsed() const override;
   void WakeAt(absl::Duration elapsed) override;
   Json& state() override { return state_; }
+  std::optional<std::string> ReadFile(const std::string& path) const override;
   Reply Call(const std::string& method, const std::string& path, const Json& body,
              const std::string& content_type) override;
 
@@ -74,6 +77,7 @@ class ContainerRun final : public ProgramRun {
   const bool message_from_log_;
   const std::vector<std::string> argv_;
   const Program program_;
+  const std::map<std::string, std::string> files_;
   Clock& clock_;
   PodLogs& logs_;
   Timers& timers_;

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "tests/support/kubesim/disruption.h"
+
 namespace capstan::kubesim {
 namespace {
 
@@ -78,6 +80,12 @@ void ControllerThread::Sort(const std::vector<Change>& changes) {
       if (resource == nullptr) continue;
       dirty_.insert({resource, change.key.namespace_name, TextAt(owners[i], {"name"})});
     }
+    if (kind == "Pod" || kind == "Deployment") {  // budgets count them
+      const Resource& budgets = *FindResource("poddisruptionbudgets");
+      for (const Object& budget : store_.List(budgets, change.key.namespace_name).objects) {
+        dirty_.insert({&budgets, change.key.namespace_name, TextAt(*budget, {"metadata", "name"})});
+      }
+    }
     if (kind != "ServiceAccount") continue;
     // Jobs whose pods were refused for want of it.
     const Resource& jobs = *FindResource("jobs");
@@ -94,6 +102,7 @@ void ControllerThread::Reconcile() {
     const std::string_view kind = key.resource->kind;
     if (kind == "Job") jobs_.Reconcile(key);
     if (kind == "Deployment") deployments_.Reconcile(key);
+    if (kind == "PodDisruptionBudget") ReconcileBudget(store_, key);
     if (kind == "Job" || kind == "ResourceQuota") quota_namespaces.insert(key.namespace_name);
     collector_.Reconcile(key);
   }

@@ -7,6 +7,7 @@
 
 #include "tests/support/kubesim/admission.h"
 #include "tests/support/kubesim/deletion.h"
+#include "tests/support/kubesim/scheduler.h"
 #include "tests/support/kubesim/text.h"
 
 namespace capstan::kubesim {
@@ -14,20 +15,13 @@ namespace {
 
 constexpr int kNameSuffixLength = 5;
 constexpr char kHashLabel[] = "pod-template-hash";
+constexpr char kRevision[] = "deployment.kubernetes.io/revision";
 
 std::string HashOf(const Json& pod_template) {
   char text[11];
   std::snprintf(text, sizeof(text), "%010zx",
                 std::hash<std::string>()(pod_template.dump()) & size_t{0xffffffffff});
   return text;
-}
-
-bool IsReady(const Json& pod) {
-  const Json& conditions = At(pod, {"status", "conditions"});
-  for (size_t i = 0; conditions.is_array() && i < conditions.size(); ++i) {
-    if (conditions[i]["type"] == "Ready") return conditions[i]["status"] == "True";
-  }
-  return false;
 }
 
 void SetCount(Json& status, const char* key, int64_t count) {
@@ -78,7 +72,7 @@ void DeploymentController::Reconcile(const ObjectKey& key) {
     if (pod_key.resource->kind != "Pod" || IsBeingDeleted(*pod)) continue;
     bool is_current = At(*pod, {"metadata", "labels", kHashLabel}) == hash;
     (is_current ? current : old).push_back(pod_key);
-    if (!IsReady(*pod)) continue;
+    if (!IsTrueCondition(*pod, "Ready")) continue;
     ++ready;
     ready_current += is_current ? 1 : 0;
   }
@@ -133,9 +127,14 @@ void DeploymentController::Reconcile(const ObjectKey& key) {
   SetCount(status, "readyReplicas", ready);
   SetCount(status, "availableReplicas", ready);
   SetCount(status, "unavailableReplicas", std::max<int64_t>(0, wanted - ready));
+  if (auto& revision = revisions_[uid]; revision.first != hash) {
+    revision = {hash, revision.second + 1};
+  }
+  const std::string revision = std::to_string(revisions_[uid].second);
   store_.Edit(key, [&](Json& edited) {
     if (TextAt(edited, {"metadata", "uid"}) != uid) return false;
     edited["status"] = status;
+    edited["metadata"]["annotations"][kRevision] = revision;
     return true;
   });
 }

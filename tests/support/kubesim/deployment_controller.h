@@ -4,6 +4,7 @@
 #include <map>
 #include <random>
 #include <string>
+#include <utility>
 
 #include "core/clock.h"
 #include "tests/support/kubesim/object_store.h"
@@ -28,6 +29,7 @@ class DeploymentController {
   Timers& timers_;
   std::map<std::string, absl::Duration> progressed_;  // by uid: when the rollout last moved
   std::map<std::string, std::string> last_seen_;      // by uid: what it looked like then
+  std::map<std::string, std::pair<std::string, int>> revisions_;  // by uid: template hash, number
   std::mt19937 random_;
 };
 

@@ -1,66 +1,19 @@
 #include "tests/support/kubesim/kubectl.h"
 
 #include <algorithm>
-#include <map>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "tests/support/kubesim/kubectl_drain.h"
+#include "tests/support/kubesim/kubectl_line.h"
 #include "tests/support/kubesim/object_store.h"
 #include "tests/support/kubesim/patch.h"
 #include "tests/support/kubesim/text.h"
 
 namespace capstan::kubesim {
 namespace {
-
-const std::map<std::string_view, std::string_view>& FlagNames() {
-  static const std::map<std::string_view, std::string_view> names = {
-      {"-n", "namespace"},        {"--namespace", "namespace"},
-      {"--replicas", "replicas"}, {"--current-replicas", "current-replicas"},
-      {"--timeout", "timeout"},   {"--request-timeout", "request-timeout"},
-      {"--watch", "watch"},       {"-w", "watch"}};
-  return names;
-}
-
-struct CommandLine {
-  std::vector<std::string> operands;  // scale deployment/web
-  std::map<std::string, std::string, std::less<>> flags;
-  std::string error;
-};
-
-CommandLine Parse(const std::vector<std::string>& argv) {
-  CommandLine line;
-  bool operands_only = false;
-  for (size_t i = 1; i < argv.size(); ++i) {
-    const std::string& word = argv[i];
-    if (operands_only || !word.starts_with("-")) {
-      line.operands.push_back(word);
-      continue;
-    }
-    if (word == "--") {
-      operands_only = true;
-      continue;
-    }
-    size_t equals = word.find('=');
-    auto flag = FlagNames().find(std::string_view(word).substr(0, equals));
-    if (flag == FlagNames().end()) {
-      line.error = Cat("error: unknown flag: ", word.substr(0, equals));
-      return line;
-    }
-    std::string value = "true";
-    if (equals != std::string::npos) {
-      value = word.substr(equals + 1);
-    } else if (flag->second != "watch") {
-      if (++i == argv.size()) {
-        line.error = Cat("error: flag needs an argument: ", word);
-        return line;
-      }
-      value = argv[i];
-    }
-    line.flags[std::string(flag->second)] = value;
-  }
-  return line;
-}
 
 struct Target {
   std::string namespace_name;
@@ -82,16 +35,6 @@ std::optional<Target> FindTarget(const CommandLine& line, size_t at, const Progr
   target.name = words[1];
   target.path = Cat("/apis/apps/v1/namespaces/", target.namespace_name, "/deployments/", words[1]);
   return target;
-}
-
-int Fail(ProgramRun& run, const std::string& message) {
-  run.Print(message + "\n");
-  return 1;
-}
-
-int FailWith(ProgramRun& run, const ProgramRun::Reply& reply) {
-  return Fail(run, Cat("Error from server (", TextAt(reply.body, {"reason"}),
-                       "): ", TextAt(reply.body, {"message"})));
 }
 
 bool ParseCount(const std::string& text, int* count) {
@@ -184,12 +127,55 @@ std::optional<int> RolloutStatus(ProgramRun& run, const CommandLine& line) {
   return std::nullopt;
 }
 
+// kubectl set image deployment/NAME CONTAINER=IMAGE…
+int SetImage(ProgramRun& run, const CommandLine& line) {
+  CommandLine named = line;
+  std::vector<std::pair<std::string, std::string>> images;
+  std::erase_if(named.operands, [&](const std::string& word) {
+    size_t equals = word.find('=');
+    if (equals == std::string::npos) return false;
+    images.emplace_back(word.substr(0, equals), word.substr(equals + 1));
+    return true;
+  });
+  std::optional<Target> target = FindTarget(named, 2, run);
+  if (!target.has_value()) return Fail(run, "error: one or more resources must be specified");
+  if (images.empty()) return Fail(run, "error: at least one image update is required");
+  ProgramRun::Reply current = run.Call("GET", target->path, nullptr, "");
+  if (current.code != 200) return FailWith(run, current);
+  Json containers = Json::array();
+  bool changes = false;
+  for (const auto& [name, image] : images) {
+    const Json& known = At(current.body, {"spec", "template", "spec", "containers"});
+    auto container = std::find_if(known.begin(), known.end(),
+                                  [&](const Json& c) { return c.value("name", "") == name; });
+    if (container == known.end()) {
+      return Fail(run, Cat("error: unable to find container named \"", name, "\""));
+    }
+    changes |= container->value("image", "") != image;
+    containers.push_back({{"name", name}, {"image", image}});
+  }
+  if (!changes) return 0;
+  ProgramRun::Reply reply = run.Call(
+      "PATCH", target->path, {{"spec", {{"template", {{"spec", {{"containers", containers}}}}}}}},
+      kStrategicMergePatch.data());
+  if (reply.code != 200) return FailWith(run, reply);
+  run.Print(Cat("deployment.apps/", target->name, " image updated\n"));
+  return 0;
+}
+
 }  // namespace
 
 std::optional<int> Kubectl(ProgramRun& run) {
-  CommandLine line = Parse(run.argv());
+  CommandLine line = ParseKubectl(run.argv());
   if (!line.error.empty()) return Fail(run, line.error);
-  if (!line.operands.empty() && line.operands[0] == "scale") return Scale(run, line);
+  const std::string verb = line.operands.empty() ? "" : line.operands[0];
+  if (verb == "scale") return Scale(run, line);
+  if (verb == "cordon") return Cordon(run, line, /*unschedulable=*/true);
+  if (verb == "uncordon") return Cordon(run, line, /*unschedulable=*/false);
+  if (verb == "drain") return Drain(run, line);
+  if (line.operands.size() >= 2 && verb == "set" && line.operands[1] == "image") {
+    return SetImage(run, line);
+  }
   if (line.operands.size() >= 2 && line.operands[0] == "rollout" && line.operands[1] == "status") {
     return RolloutStatus(run, line);
   }

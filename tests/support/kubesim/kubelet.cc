@@ -5,12 +5,14 @@
 
 #include "tests/support/kubesim/deletion.h"
 #include "tests/support/kubesim/events.h"
+#include "tests/support/kubesim/scheduler.h"
 #include "tests/support/kubesim/text.h"
+#include "tests/support/kubesim/volumes.h"
 
 namespace capstan::kubesim {
 namespace {
 
-constexpr char kNode[] = "kubesim-node";
+constexpr int kCrashRestarts = 5;
 constexpr char kPodAddress[] = "10.244.0.1";
 
 Json Condition(const char* type, bool status, const std::string& at, const std::string& reason = "",
@@ -72,6 +74,7 @@ void Kubelet::OnPodChange(const Change& change) {
   if (change.type == Change::Type::kDeleted) {
     running_.remove_if([&](const RunningPod& running) { return running.uid == uid; });
     logs_.Drop(uid);
+    waiting_.erase(change.key);
     seen_.erase(uid);
     terminating_.erase(change.key);
     return;
@@ -97,7 +100,26 @@ void Kubelet::Start(const ObjectKey& key, const Object& pod) {
   running.job_uid = TextAt(Owner(*pod, "Job"), {"uid"});
   running.deployment = TextAt(Owner(*pod, "Deployment"), {"name"});
   if (!running.job.empty()) running.fate = control_.FateOf(running.job);
-  if (StopBeforeStart(key, pod, running.fate)) return;
+  if (!running.deployment.empty()) {
+    running.fate = control_.FateOfDeployment(key.namespace_name, running.deployment);
+  }
+  if (running.fate == PodFate::kUnschedulable) {
+    Unschedulable(key, *pod,
+                  "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are "
+                  "available: 1 No preemption victims found for incoming pod.");
+    return;
+  }
+  running.node = TextAt(*pod, {"spec", "nodeName"});
+  if (running.node.empty()) {
+    absl::StatusOr<std::string> node = PickNode(store_, *pod);
+    if (!node.ok()) {
+      Unschedulable(key, *pod, std::string(node.status().message()));
+      waiting_.insert(key);
+      return;
+    }
+    running.node = *std::move(node);
+  }
+  if (StopBeforeStart(running)) return;
 
   StartNext(running);
   audit_.AddPodRun({key.namespace_name, key.name, running.job, running.job_uid});
@@ -106,56 +128,75 @@ void Kubelet::Start(const ObjectKey& key, const Object& pod) {
   running_.push_back(std::move(running));
 }
 
-bool Kubelet::StopBeforeStart(const ObjectKey& key, const Object& pod, PodFate fate) {
+void Kubelet::Unschedulable(const ObjectKey& key, const Json& pod, const std::string& why) {
+  const Json& conditions = At(pod, {"status", "conditions"});
+  if (conditions.is_array() && !conditions.empty() && conditions[0]["message"] == why) return;
+  const std::string now = Timestamp(clock_.Now());
+  store_.Edit(key, [&](Json& edited) {
+    edited["status"]["conditions"] = {Condition("PodScheduled", false, now, "Unschedulable", why)};
+    return true;
+  });
+  RecordWarning(store_, clock_.Now(), key, pod, "default-scheduler", "FailedScheduling", why);
+}
+
+// Pods that wait for a node or a volume look again.
+void Kubelet::StepWaiting() {
+  for (const ObjectKey& key : std::exchange(waiting_, {})) {
+    Object pod = store_.Get(key);
+    if (pod != nullptr && !IsBeingDeleted(*pod)) Start(key, pod);
+  }
+}
+
+bool Kubelet::StopBeforeStart(const RunningPod& running) {
+  const ObjectKey& key = running.key;
+  const Object& pod = running.pod;
   const std::string image = FirstImage(*pod);
-  switch (fate) {
-    case PodFate::kUnschedulable: {
-      const std::string why =
-          "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No "
-          "preemption victims found for incoming pod.";
-      const std::string now = Timestamp(clock_.Now());
-      store_.Edit(key, [&](Json& edited) {
-        edited["status"]["conditions"] = {
-            Condition("PodScheduled", false, now, "Unschedulable", why)};
-        return true;
-      });
-      RecordWarning(store_, clock_.Now(), key, *pod, "default-scheduler", "FailedScheduling", why);
-      return true;
+  if (const std::string missing = MissingVolume(store_, *pod); !missing.empty()) {
+    waiting_.insert(key);
+    if (TextAt(*pod, {"status", "startTime"}).empty()) {  // said once
+      PublishWaiting(running, "ContainerCreating", "");
+      RecordWarning(store_, clock_.Now(), key, *pod, "kubelet", "FailedMount", missing);
     }
+    return true;
+  }
+  switch (running.fate) {
     case PodFate::kImagePull:
-      PublishWaiting(key, *pod, "ErrImagePull",
+      PublishWaiting(running, "ErrImagePull",
                      Cat("failed to pull and unpack image \"", image, "\": not found"));
-      PublishWaiting(key, *pod, "ImagePullBackOff", Cat("Back-off pulling image \"", image, "\""));
+      PublishWaiting(running, "ImagePullBackOff", Cat("Back-off pulling image \"", image, "\""));
       RecordWarning(store_, clock_.Now(), key, *pod, "kubelet", "Failed",
                     Cat("Failed to pull image \"", image, "\": not found"));
       return true;
     case PodFate::kConfigError:
-      PublishWaiting(key, *pod, "CreateContainerConfigError", "secret \"missing\" not found");
+      PublishWaiting(running, "CreateContainerConfigError", "secret \"missing\" not found");
       return true;
     case PodFate::kMissingMount:
-      PublishWaiting(key, *pod, "ContainerCreating", "");
+      PublishWaiting(running, "ContainerCreating", "");
       RecordWarning(store_, clock_.Now(), key, *pod, "kubelet", "FailedMount",
                     "MountVolume.SetUp failed for volume \"data\" : configmap \"missing\" not "
                     "found");
       return true;
     case PodFate::kRun:
+    case PodFate::kUnschedulable:
     case PodFate::kOomKilled:
     case PodFate::kEvicted:
     case PodFate::kNodeLost:
+    case PodFate::kCrashLoop:
       return false;
   }
   return false;
 }
 
-void Kubelet::PublishWaiting(const ObjectKey& key, const Json& pod, const std::string& reason,
+void Kubelet::PublishWaiting(const RunningPod& running, const std::string& reason,
                              const std::string& message) {
   const std::string now = Timestamp(clock_.Now());
   Json statuses = Json::array();
-  for (const Json& container : List(pod, "containers")) {
+  for (const Json& container : List(*running.pod, "containers")) {
     statuses.push_back(ContainerRun::WaitingStatus(container, reason, message));
   }
-  store_.Edit(key, [&](Json& edited) {
-    edited["spec"]["nodeName"] = kNode;
+  store_.Edit(running.key, [&](Json& edited) {
+    if (TextAt(edited, {"metadata", "uid"}) != running.uid) return false;
+    edited["spec"]["nodeName"] = running.node;
     Json& status = edited["status"];
     status["phase"] = "Pending";
     status["startTime"] = now;
@@ -169,13 +210,16 @@ void Kubelet::PublishWaiting(const ObjectKey& key, const Json& pod, const std::s
 }
 
 std::unique_ptr<ContainerRun> Kubelet::NewRun(const RunningPod& running, const Json& container) {
-  // A Deployment's container is a server: it runs until its pod is deleted.
-  Program program = running.deployment.empty()
-                        ? find_(ContainerRun::ArgvOf(container))
-                        : Program([](ProgramRun&) { return std::optional<int>(); });
+  // A Deployment's container is a server, as is one that says nothing else: it runs until its pod
+  // is deleted.
+  const std::vector<std::string> argv = ContainerRun::ArgvOf(container);
+  const bool serves = !running.deployment.empty() || (running.job.empty() && argv.empty());
+  Program program =
+      serves ? Program([](ProgramRun&) { return std::optional<int>(); }) : find_(argv);
   return std::make_unique<ContainerRun>(
       ContainerRun::Identity{running.key, running.uid, running.job, running.job_uid}, container,
-      std::move(program), clock_, logs_, timers_, call_);
+      std::move(program), MountedFiles(store_, *running.pod, container), clock_, logs_, timers_,
+      call_);
 }
 
 void Kubelet::StartNext(RunningPod& running) {
@@ -196,7 +240,11 @@ bool Kubelet::ApplyFate(RunningPod& running) {
   switch (running.fate) {
     case PodFate::kOomKilled:
       for (auto& run : runs) run->Finish(kExitKilled, "OOMKilled");
-      Publish(running, "Failed");
+      PublishCrash(running);
+      return true;
+    case PodFate::kCrashLoop:
+      for (auto& run : runs) run->Finish(1);
+      PublishCrash(running);
       return true;
     case PodFate::kEvicted:
       for (auto& run : runs) run->Finish(kExitKilled);
@@ -207,8 +255,8 @@ bool Kubelet::ApplyFate(RunningPod& running) {
       return true;
     case PodFate::kNodeLost:
       running.reason = "NodeLost";
-      running.message =
-          Cat("Node ", kNode, " which was running pod ", running.key.name, " is unresponsive");
+      running.message = Cat("Node ", running.node, " which was running pod ", running.key.name,
+                            " is unresponsive");
       Publish(running, "Unknown");
       return false;
     default:
@@ -245,7 +293,7 @@ void Kubelet::Publish(const RunningPod& running, const std::string& phase) {
   }
   store_.Edit(running.key, [&](Json& pod) {
     if (TextAt(pod, {"metadata", "uid"}) != running.uid) return false;
-    pod["spec"]["nodeName"] = kNode;
+    pod["spec"]["nodeName"] = running.node;
     Json& status = pod["status"];
     status["phase"] = phase;
     if (!status.contains("startTime")) status["startTime"] = now;
@@ -256,6 +304,32 @@ void Kubelet::Publish(const RunningPod& running, const std::string& phase) {
     status["containerStatuses"] = statuses;
     if (!running.reason.empty()) status["reason"] = running.reason;
     if (!running.message.empty()) status["message"] = running.message;
+    return true;
+  });
+}
+
+// The containers have ended: a Deployment's are started over and over, a Job's stay so.
+void Kubelet::PublishCrash(const RunningPod& running) {
+  if (running.deployment.empty()) {
+    Publish(running, "Failed");
+    return;
+  }
+  Publish(running, "Running");
+  store_.Edit(running.key, [&](Json& pod) {
+    if (TextAt(pod, {"metadata", "uid"}) != running.uid) return false;
+    for (Json& condition : pod["status"]["conditions"]) {
+      if (condition["type"] != "Ready" && condition["type"] != "ContainersReady") continue;
+      condition["status"] = "False";
+      condition["reason"] = "ContainersNotReady";
+    }
+    for (Json& status : pod["status"]["containerStatuses"]) {
+      status["lastState"] = status["state"];
+      status["restartCount"] = kCrashRestarts;
+      status["state"] = {{"waiting",
+                          {{"reason", "CrashLoopBackOff"},
+                           {"message", Cat("back-off 2m40s restarting failed container=",
+                                           TextAt(status, {"name"}), " pod=", running.key.name)}}}};
+    }
     return true;
   });
 }
@@ -316,6 +390,7 @@ void Kubelet::StepFinishes() {
 }
 
 void Kubelet::Step() {
+  StepWaiting();
   StepFinishes();
   for (auto running = running_.begin(); running != running_.end();) {
     bool done = false;

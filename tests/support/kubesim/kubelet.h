@@ -1,4 +1,4 @@
-// The one simulated node: starts pods, runs their programs, kills and removes them.
+// The simulated nodes: starts pods, runs their programs, kills and removes them.
 #pragma once
 
 #include <functional>
@@ -39,6 +39,7 @@ class Kubelet {
     std::string job;
     std::string job_uid;
     std::string deployment;
+    std::string node;
     PodFate fate = PodFate::kRun;
     size_t next_init = 0;  // how many init containers have been started
     bool in_main = false;
@@ -50,7 +51,9 @@ class Kubelet {
   };
 
   void Start(const ObjectKey& key, const Object& pod);
-  bool StopBeforeStart(const ObjectKey& key, const Object& pod, PodFate fate);
+  void Unschedulable(const ObjectKey& key, const Json& pod, const std::string& why);
+  void StepWaiting();
+  bool StopBeforeStart(const RunningPod& running);
   bool ApplyFate(RunningPod& running);
   void StartNext(RunningPod& running);
   std::unique_ptr<ContainerRun> NewRun(const RunningPod& running, const Json& container);
@@ -58,8 +61,9 @@ class Kubelet {
   bool ApplyFinish(RunningPod& running, const FinishRequest& request);
   void StepServing(RunningPod& running);
   void Publish(const RunningPod& running, const std::string& phase);
-  void PublishWaiting(const ObjectKey& key, const Json& pod, const std::string& reason,
+  void PublishWaiting(const RunningPod& running, const std::string& reason,
                       const std::string& message);
+  void PublishCrash(const RunningPod& running);
   void StepFinishes();
   void StepTerminations();
   // False while the node does not answer.
@@ -75,6 +79,7 @@ class Kubelet {
   const ContainerRun::ApiCaller call_;
   std::list<RunningPod> running_;  // in the order they started
   std::set<std::string> seen_;     // uids that were started or refused
+  std::set<ObjectKey> waiting_;    // for a node or a volume
   std::set<ObjectKey> terminating_;
   std::vector<FinishRequest> finishes_;
 };

@@ -85,9 +85,14 @@ class KubeSim::Impl {
     request.actor_job = run.job();
     request.actor_job_uid = run.job_uid();
     std::variant<ApiCall, ApiReply> parsed = api.Parse(request);
-    if (auto* refused = std::get_if<ApiReply>(&parsed)) return {refused->code, refused->body};
+    if (auto* wrong = std::get_if<ApiReply>(&parsed)) return {wrong->code, wrong->body};
     const ApiCall& call = std::get<ApiCall>(parsed);
-    ApiReply reply = api.Handle(call, request);
+    Object pod = store.Get({FindResource("pods"), run.namespace_name(), run.pod()});
+    const std::string account =
+        Cat("system:serviceaccount:", run.namespace_name(), ":",
+            pod == nullptr ? "" : TextAt(*pod, {"spec", "serviceAccountName"}));
+    std::optional<ApiReply> refused = api.CheckAccess(call, ApiServer::Caller::kPod, account);
+    ApiReply reply = refused.has_value() ? *std::move(refused) : api.Handle(call, request);
     if (method != "GET" && call.resource != nullptr) {
       audit.Add(EntryOf(call, request, reply, clock.Now()));
       activity.Notify();
@@ -156,6 +161,7 @@ absl::StatusOr<std::unique_ptr<KubeSim>> KubeSim::Start(Options options) {
     sim->AddNamespace(name);
   }
   for (const std::string& name : impl.options.namespaces) sim->AddNamespace(name);
+  for (const std::string& name : impl.options.nodes) sim->AddNode(name);
   impl.controllers.Start();
   CAPSTAN_RETURN_IF_ERROR(impl.http.Start(impl.options.port, impl.options.http_threads));
   return sim;
@@ -235,6 +241,72 @@ void KubeSim::AddSecret(const std::string& namespace_name, const std::string& na
                         const Json& data) {
   AddNamespace(namespace_name);
   (void)Create("secrets", namespace_name, {{"metadata", {{"name", name}}}, {"stringData", data}});
+}
+
+void KubeSim::AddNode(const std::string& name, const NodeOptions& options) {
+  Json labels = options.labels;
+  labels["kubernetes.io/hostname"] = name;
+  labels["kubernetes.io/os"] = "linux";
+  Json spec = Json::object();
+  if (!options.taints.empty()) spec["taints"] = options.taints;
+  const Json resources = {{"cpu", options.cpu}, {"memory", options.memory}, {"pods", "110"}};
+  (void)Create("nodes", "",
+               {{"metadata", Metadata(name, labels)},
+                {"spec", spec},
+                {"status", {{"allocatable", resources}, {"capacity", resources}}}});
+  SetNodeReady(name, options.ready);
+}
+
+void KubeSim::SetNodeReady(const std::string& name, bool ready) {
+  const std::string now = Timestamp(impl_->clock.Now());
+  impl_->store.Edit(KeyOf("nodes", "", name), [&](Json& node) {
+    node["status"]["conditions"] =
+        Json::array({{{"type", "Ready"},
+                      {"status", ready ? "True" : "False"},
+                      {"reason", ready ? "KubeletReady" : "KubeletNotReady"},
+                      {"lastTransitionTime", now}}});
+    return true;
+  });
+}
+
+void KubeSim::AddPod(const std::string& namespace_name, const std::string& name,
+                     const PodOptions& options) {
+  AddNamespace(namespace_name);
+  Json metadata = Metadata(name, options.labels);
+  if (options.mirror) metadata["annotations"]["kubernetes.io/config.mirror"] = "static";
+  if (!options.owner_kind.empty()) {
+    for (const Resource& resource : AllResources()) {
+      if (resource.kind != options.owner_kind) continue;
+      const std::string plural(resource.plural);
+      (void)Create(plural, namespace_name,
+                   {{"metadata", {{"name", options.owner_name}}}, {"spec", Json::object()}});
+      const Json owner = Get(plural, namespace_name, options.owner_name);
+      metadata["ownerReferences"] = Json::array({{{"apiVersion", ApiVersion(resource)},
+                                                  {"kind", options.owner_kind},
+                                                  {"name", options.owner_name},
+                                                  {"uid", TextAt(owner, {"metadata", "uid"})},
+                                                  {"controller", true}}});
+    }
+  }
+  Json spec = {{"containers", options.containers}};
+  if (options.containers.is_null()) {
+    spec["containers"] =
+        Json::array({{{"name", "main"}, {"image", "registry.example/server:1.0"}}});
+  }
+  if (!options.node.empty()) spec["nodeName"] = options.node;
+  if (options.empty_dir) {
+    spec["volumes"] = Json::array({{{"name", "scratch"}, {"emptyDir", Json::object()}}});
+  }
+  (void)Create("pods", namespace_name, {{"metadata", metadata}, {"spec", spec}});
+}
+
+void KubeSim::AddPodDisruptionBudget(const std::string& namespace_name, const std::string& name,
+                                     const std::string& app, const Json& budget) {
+  AddNamespace(namespace_name);
+  Json spec = budget;
+  spec["selector"]["matchLabels"]["app"] = app;
+  (void)Create("poddisruptionbudgets", namespace_name,
+               {{"metadata", {{"name", name}}}, {"spec", spec}});
 }
 
 void KubeSim::AddJobQuota(const std::string& namespace_name, const std::string& quota, int limit) {
@@ -322,6 +394,11 @@ void KubeSim::SetPodFate(const std::string& job_prefix, PodFate fate) {
   impl_->control.SetFate(job_prefix, fate);
 }
 
+void KubeSim::SetDeploymentPodFate(const std::string& namespace_name, const std::string& deployment,
+                                   PodFate fate) {
+  impl_->control.SetDeploymentFate(namespace_name, deployment, fate);
+}
+
 void KubeSim::HoldPodTermination() { impl_->control.SetTerminationHeld(true); }
 
 void KubeSim::ReleasePodTermination() {
@@ -387,7 +464,12 @@ std::vector<std::pair<int, Fault>> KubeSim::Faults() const { return impl_->fault
 
 void KubeSim::Forbid(const std::string& verb, const std::string& resource,
                      const std::string& namespace_name) {
-  impl_->api.Forbid(verb, resource, namespace_name);
+  impl_->api.Forbid(verb, resource, namespace_name, ApiServer::Caller::kOutside);
+}
+
+void KubeSim::ForbidPods(const std::string& verb, const std::string& resource,
+                         const std::string& namespace_name) {
+  impl_->api.Forbid(verb, resource, namespace_name, ApiServer::Caller::kPod);
 }
 
 void KubeSim::SetToken(const std::string& token) { impl_->http.SetToken(token); }

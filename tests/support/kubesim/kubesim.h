@@ -39,7 +39,8 @@ struct KubeSimOptions {
   size_t history_events = 10'000;  // watch history; older resourceVersions get 410
   std::string audit_file{};        // JSON lines; "" for none
   std::vector<std::string>
-      namespaces{};     // besides default, kube-system, kube-public, kube-node-lease
+      namespaces{};  // besides default, kube-system, kube-public, kube-node-lease
+  std::vector<std::string> nodes{"kubesim-node"};  // ready when the cluster starts
   std::string token{};  // bearer token that is asked for; "" lets everyone in
   bool require_service_accounts =
       false;  // a Job's pod is refused while its ServiceAccount does not exist
@@ -54,8 +55,29 @@ enum class PodFate {
   kUnschedulable,  // Pending, PodScheduled=False Unschedulable, for ever
   kOomKilled,      // starts, then terminated OOMKilled, exit 137
   kEvicted,        // starts, then pod Failed with reason Evicted and condition DisruptionTarget
-  kNodeLost,  // starts, then phase Unknown with reason NodeLost; deleting it does not make it go
-              // away
+  kNodeLost,   // starts, then phase Unknown with reason NodeLost; deleting it does not make it go
+               // away
+  kCrashLoop,  // starts, then exit 1; a Deployment's pod then waits in CrashLoopBackOff for ever
+};
+
+struct NodeOptions {
+  Json labels = Json::object();  // {"node-role.kubernetes.io/control-plane", ""} and the like
+  Json taints =
+      Json::array();      // {{"key", "dedicated"}, {"value", "gpu"}, {"effect", "NoSchedule"}}
+  std::string cpu = "8";  // allocatable, as is memory
+  std::string memory = "32Gi";
+  bool ready = true;
+};
+
+// A pod that no Deployment makes. Its container serves until the pod is deleted.
+struct PodOptions {
+  Json labels = Json::object();
+  std::string node{};        // "" lets the scheduler choose
+  std::string owner_kind{};  // DaemonSet, StatefulSet, …; made when there is none of `owner_name`
+  std::string owner_name{};
+  bool mirror = false;     // of a static pod
+  bool empty_dir = false;  // has an emptyDir volume
+  Json containers{};       // instead of one server
 };
 
 class KubeSim {
@@ -88,6 +110,14 @@ class KubeSim {
   void AddConfigMap(const std::string& namespace_name, const std::string& name, const Json& data);
   // `data` as it is, not in base64.
   void AddSecret(const std::string& namespace_name, const std::string& name, const Json& data);
+  void AddNode(const std::string& name, const NodeOptions& options = {});
+  void SetNodeReady(const std::string& name, bool ready);
+  void AddPod(const std::string& namespace_name, const std::string& name,
+              const PodOptions& options = {});
+  // `budget` is {{"minAvailable", 1}} or {{"maxUnavailable", "50%"}}; it is about pods whose label
+  // app is `app`, as those of AddDeployment().
+  void AddPodDisruptionBudget(const std::string& namespace_name, const std::string& name,
+                              const std::string& app, const Json& budget);
   // Limits count/jobs.batch in a namespace; further creates get the real server's 403.
   void AddJobQuota(const std::string& namespace_name, const std::string& quota, int limit);
   // Creates any object through admission and defaults, as an administrator would. The Status body
@@ -119,6 +149,9 @@ class KubeSim {
                  const std::string& termination_message = "");
   // For pods that start from now on.
   void SetPodFate(const std::string& job_prefix, PodFate fate);
+  // The same for the pods of a Deployment, and what is not kRun lasts as long as the pod.
+  void SetDeploymentPodFate(const std::string& namespace_name, const std::string& deployment,
+                            PodFate fate);
   // Pods being deleted stay until released, as on a node that does not answer.
   void HoldPodTermination();
   void ReleasePodTermination();
@@ -147,6 +180,9 @@ class KubeSim {
   // and a SelfSubjectAccessReview says no.
   void Forbid(const std::string& verb, const std::string& resource,
               const std::string& namespace_name = "");
+  // The same for calls of programs in pods.
+  void ForbidPods(const std::string& verb, const std::string& resource,
+                  const std::string& namespace_name = "");
   // Changes the bearer token that is asked for; calls with another one get 401.
   void SetToken(const std::string& token);
   // Forgets the watch history: watches and continue tokens from older resourceVersions get 410.

@@ -25,6 +25,7 @@ struct Arguments {
   std::string namespace_name = "capstan-actions";
   std::vector<std::string> deployments;
   std::vector<std::string> service_accounts;
+  std::vector<std::string> nodes;
   bool die_with_parent = false;
 };
 
@@ -41,7 +42,9 @@ bool AddDeployment(KubeSim& sim, const std::string& text) {
 }
 
 int Run(const Arguments& arguments, const sigset_t& signals) {
-  absl::StatusOr<std::unique_ptr<KubeSim>> started = KubeSim::Start(arguments.options);
+  KubeSimOptions options = arguments.options;
+  if (!arguments.nodes.empty()) options.nodes = arguments.nodes;
+  absl::StatusOr<std::unique_ptr<KubeSim>> started = KubeSim::Start(std::move(options));
   if (!started.ok()) {
     std::fprintf(stderr, "capstan-kubesim: %s\n", std::string(started.status().message()).c_str());
     return 1;
@@ -85,6 +88,7 @@ int main(int argc, char** argv) {
   app.add_option("--deployment", arguments.deployments, "NAMESPACE/NAME=REPLICAS, made at start");
   app.add_option("--service-account", arguments.service_accounts,
                  "ServiceAccount made in --namespace");
+  app.add_option("--node", arguments.nodes, "A ready node; without any there is one, kubesim-node");
   app.add_flag("--require-service-accounts", arguments.options.require_service_accounts,
                "Refuse pods whose ServiceAccount does not exist");
   app.add_option("--token", arguments.options.token, "Bearer token that every call must carry");

@@ -34,6 +34,19 @@ PodFate PodControl::FateOf(const std::string& job) const {
   return LastMatch(fates_, job, PodFate::kRun);
 }
 
+void PodControl::SetDeploymentFate(const std::string& namespace_name, const std::string& deployment,
+                                   PodFate fate) {
+  absl::MutexLock lock(&mu_);
+  deployment_fates_[{namespace_name, deployment}] = fate;
+}
+
+PodFate PodControl::FateOfDeployment(const std::string& namespace_name,
+                                     const std::string& deployment) const {
+  absl::MutexLock lock(&mu_);
+  auto fate = deployment_fates_.find({namespace_name, deployment});
+  return fate == deployment_fates_.end() ? PodFate::kRun : fate->second;
+}
+
 void PodControl::AddFinish(FinishRequest request) {
   absl::MutexLock lock(&mu_);
   finishes_.push_back(std::move(request));

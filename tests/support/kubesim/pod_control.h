@@ -1,6 +1,7 @@
 // What tests ask of pods. Read by the kubelet.
 #pragma once
 
+#include <map>
 #include <set>
 #include <string>
 #include <utility>
@@ -28,6 +29,10 @@ class PodControl {
   void SetFate(const std::string& job_prefix, PodFate fate);
   PodFate FateOf(const std::string& job) const;
 
+  void SetDeploymentFate(const std::string& namespace_name, const std::string& deployment,
+                         PodFate fate);
+  PodFate FateOfDeployment(const std::string& namespace_name, const std::string& deployment) const;
+
   void AddFinish(FinishRequest request);
   std::vector<FinishRequest> TakeFinishes();
 
@@ -41,6 +46,7 @@ class PodControl {
   mutable absl::Mutex mu_;
   std::vector<std::pair<std::string, bool>> held_ ABSL_GUARDED_BY(mu_);
   std::vector<std::pair<std::string, PodFate>> fates_ ABSL_GUARDED_BY(mu_);
+  std::map<std::pair<std::string, std::string>, PodFate> deployment_fates_ ABSL_GUARDED_BY(mu_);
   std::vector<FinishRequest> finishes_ ABSL_GUARDED_BY(mu_);
   bool termination_held_ ABSL_GUARDED_BY(mu_) = false;
   std::set<std::pair<std::string, std::string>> held_rollouts_ ABSL_GUARDED_BY(mu_);

@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 
+#include "tests/support/kubesim/capstan_action.h"
 #include "tests/support/kubesim/kubectl.h"
 
 namespace capstan::kubesim {
@@ -30,6 +31,7 @@ bool IsPrefix(const std::vector<std::string>& prefix, const std::vector<std::str
 ProgramRegistry ProgramRegistry::WithBuiltins() {
   ProgramRegistry registry;
   registry.Register({"kubectl"}, Kubectl);
+  registry.Register({"capstan-action"}, CapstanAction);
   registry.Register({"sleep"}, Sleep);
   registry.Register({"true"}, [](ProgramRun&) { return 0; });
   registry.Register({"false"}, [](ProgramRun&) { return 1; });

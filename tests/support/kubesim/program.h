@@ -34,6 +34,8 @@ class ProgramRun {
   virtual void WakeAt(absl::Duration elapsed) = 0;
   // Free for the program to keep what it needs between calls.
   virtual Json& state() = 0;
+  // A file that the container mounts from a Secret or ConfigMap, as it was when it started.
+  virtual std::optional<std::string> ReadFile(const std::string& path) const = 0;
 
   // A call to the simulated API server in the name of this pod (faults do not apply; its writes are
   // audited).
@@ -53,7 +55,8 @@ using Program = std::function<std::optional<int>(ProgramRun&)>;
 // file name).
 class ProgramRegistry {
  public:
-  // kubectl (scale, rollout status), sleep SECONDS, true, false.
+  // kubectl (scale, rollout status, set image, cordon, uncordon, drain), capstan-action, sleep
+  // SECONDS, true, false.
   static ProgramRegistry WithBuiltins();
 
   void Register(std::vector<std::string> argv_prefix, Program program);
