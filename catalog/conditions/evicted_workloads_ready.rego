@@ -21,7 +21,8 @@ missing := array.concat(
 )
 
 evicted := [pod |
-	some pod in object.get(input, ["before", "pods"], [])
+	is_array(input.before.pods)
+	some pod in input.before.pods
 	not stays(pod)
 ]
 

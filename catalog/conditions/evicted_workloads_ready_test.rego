@@ -35,6 +35,12 @@ test_a_drain_that_evicted_nothing_passes if {
 	answer.passed
 }
 
+test_something_else_than_a_list_of_what_was_there_is_not_known if {
+	answer := evicted_workloads_ready.result with input as {"before": {"pods": null}}
+	not answer.passed
+	answer.missing == ["before.pods"]
+}
+
 test_not_knowing_what_was_there_fails if {
 	answer := evicted_workloads_ready.result with input as {"facts": {"node": {"evicted_unready": []}}}
 	not answer.passed

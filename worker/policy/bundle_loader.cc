@@ -38,6 +38,7 @@ decision := {
 	"requires_approval": requires_approval,
 	"warnings": warnings,
 	"obligations": obligations,
+	"bundles": bundles,
 }
 
 violations contains violation if {

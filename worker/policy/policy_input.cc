@@ -1,5 +1,10 @@
 #include "worker/policy/policy_input.h"
 
+#include <exception>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+
 namespace capstan::policy {
 namespace {
 
@@ -66,6 +71,15 @@ nlohmann::json ToJson(const PolicyInput& input) {
   };
   AddOptional(input, document);
   return document;
+}
+
+absl::StatusOr<std::string> ToJsonText(const PolicyInput& input) {
+  try {
+    return ToJson(input).dump();
+  } catch (const std::exception& error) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the policy input cannot be written as JSON: ", error.what()));
+  }
 }
 
 }  // namespace capstan::policy

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 
 namespace capstan::policy {
@@ -71,5 +72,9 @@ struct PolicyInput {
 
 // Pure. Keys are sorted, so equal inputs have equal text.
 nlohmann::json ToJson(const PolicyInput& input);
+
+// The document as text. INVALID_ARGUMENT when it has no JSON form, such as a string that is not
+// UTF-8: deny.
+absl::StatusOr<std::string> ToJsonText(const PolicyInput& input);
 
 }  // namespace capstan::policy

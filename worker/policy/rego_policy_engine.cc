@@ -1,11 +1,9 @@
 #include "worker/policy/rego_policy_engine.h"
 
-#include <exception>
 #include <memory>
 #include <string>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "core/ids.h"
 #include "worker/policy/bundle_loader.h"
 
@@ -13,19 +11,6 @@ namespace capstan::policy {
 namespace {
 
 using Error = Decision::Error;
-
-// False when the input has no JSON form, such as a string that is not UTF-8.
-bool WriteInput(const PolicyInput& input, Decision& decision) {
-  try {
-    decision.input_json = ToJson(input).dump();
-  } catch (const std::exception& error) {
-    Deny(decision, Error::kBadInput,
-         absl::StrCat("the policy input cannot be written as JSON: ", error.what()));
-    return false;
-  }
-  decision.input_sha256 = Sha256Hex(decision.input_json);
-  return true;
-}
 
 absl::StatusOr<std::string> EvaluateWithRetry(const RegoProgram& program,
                                               const std::string& input) {
@@ -66,7 +51,14 @@ void Decide(const PolicySet& policies, Decision& decision) {
 Decision RegoPolicyEngine::Evaluate(const PolicyInput& input) {
   const absl::Duration start = clock_.BootTime();
   Decision decision;
-  if (WriteInput(input, decision)) Decide(*store_.Current(), decision);
+  absl::StatusOr<std::string> text = ToJsonText(input);
+  if (text.ok()) {
+    decision.input_json = *std::move(text);
+    decision.input_sha256 = Sha256Hex(decision.input_json);
+    Decide(*store_.Current(), decision);
+  } else {
+    Deny(decision, Error::kBadInput, std::string(text.status().message()));
+  }
   decision.took = clock_.BootTime() - start;
   return decision;
 }
