@@ -140,7 +140,7 @@ absl::StatusOr<FlushingCommitter::Answers> FlushingCommitter::Store(std::span<It
     stops = stops || c.stop_test != storage::Commit::StopTest::kNone;
     targets = targets || c.target.has_value();
     beside = beside || c.park || c.decision || !c.artifacts.empty() || !c.approvals.empty() ||
-             !c.audit.empty();
+             c.counts_as_launch || !c.dry_run_key.empty() || !c.audit.empty();
   }
   const bool alone = !beside && !stops && !targets;
   Answers answers(items.size());
@@ -331,7 +331,8 @@ absl::Status FlushingCommitter::StoreBeside(std::span<Item*> items, const Answer
         .Add(std::move(bodies));
     CAPSTAN_RETURN_IF_ERROR(connection_.Run(sql::kCommitArtifact, params).status());
   }
-  return StoreApprovals(items, answers);
+  CAPSTAN_RETURN_IF_ERROR(StoreApprovals(items, answers));
+  return NoteLaunches(items, answers);
 }
 
 absl::Status FlushingCommitter::StoreApprovals(std::span<Item*> items, const Answers& answers) {
@@ -355,6 +356,29 @@ absl::Status FlushingCommitter::StoreApprovals(std::span<Item*> items, const Ans
   params.Add(std::move(ids)).Add(std::move(numbers)).Add(std::move(states));
   params.Add(std::move(expires)).Add(std::move(digests));
   return connection_.Run(sql::kCommitApproval, params).status();
+}
+
+absl::Status FlushingCommitter::NoteLaunches(std::span<Item*> items, const Answers& answers) {
+  Array ids(Element::kUuid, 0), names(Element::kText, 0), keys(Element::kText, 0);
+  bool launches = false;
+  std::set<std::string> tried;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (answers[i] != CommitResult::kCommitted) continue;
+    const storage::Commit& c = items[i]->commit;
+    if (!c.dry_run_key.empty()) tried.insert(c.dry_run_key);
+    if (!c.counts_as_launch) continue;
+    launches = true;
+    ids.Add(c.id);
+    names.Add(c.launch.name_space);
+  }
+  if (launches) {
+    CAPSTAN_RETURN_IF_ERROR(
+        connection_.Run(sql::kCommitLaunch, Params().Add(std::move(ids)).Add(std::move(names)))
+            .status());
+  }
+  if (tried.empty()) return absl::OkStatus();
+  for (const std::string& key : tried) keys.Add(key);
+  return connection_.Run(sql::kCommitDryRun, Params().Add(std::move(keys))).status();
 }
 
 absl::Status FlushingCommitter::Settle(std::vector<Item*> items, bool again) {

@@ -73,6 +73,11 @@ class LeaseStore {
   // Where a target stands; one without a row when nothing was ever known of it.
   virtual absl::StatusOr<TargetRow> ReadTarget(const std::string& key) = 0;
 
+  // Launches in a namespace within `window`, and whether a request succeeded as a dry run.
+  virtual absl::StatusOr<SurroundingsRow> ReadSurroundings(const std::string& name_space,
+                                                           absl::Duration window,
+                                                           const std::string& dry_run_key) = 0;
+
   // Emergency stops in force, newest first.
   virtual absl::StatusOr<std::vector<StopRow>> StopsInForce() = 0;
 

@@ -35,6 +35,9 @@ class PostgresLeaseStore final : public LeaseStore {
                                                   std::int32_t after) override;
   absl::Time DatabaseNow() override { return database_clock_.Now(); }
   absl::StatusOr<TargetRow> ReadTarget(const std::string& key) override;
+  absl::StatusOr<SurroundingsRow> ReadSurroundings(const std::string& name_space,
+                                                   absl::Duration window,
+                                                   const std::string& dry_run_key) override;
   absl::StatusOr<std::vector<StopRow>> StopsInForce() override;
   absl::StatusOr<NewArtifact> ReadArtifact(const ExecutionId& id, std::string_view name) override;
 

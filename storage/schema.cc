@@ -132,6 +132,8 @@ absl::StatusOr<int> MaintainPartitions(const StoreOptions& options, const Retent
     if (trimmed.Int(0, 0) == 0) break;
   }
   CAPSTAN_RETURN_IF_ERROR(connection.Run(sql::kWorkerTrim).status());
+  CAPSTAN_RETURN_IF_ERROR(connection.Run(sql::kLaunchTrim).status());
+  CAPSTAN_RETURN_IF_ERROR(connection.Run(sql::kDryRunTrim).status());
   return static_cast<int>(made.Int(0, 0) + dropped.Int(0, 0));
 }
 

@@ -200,7 +200,15 @@ struct Commit {
   enum class StopTest { kNone, kNotStopped, kStopped };
   StopTest stop_test = StopTest::kNone;
   LaunchScope launch;
-  std::string audit;  // JSON for the audit log; empty: none
+  bool counts_as_launch = false;  // in launch.name_space
+  std::string dry_run_key;        // what succeeded as a dry run; empty: nothing
+  std::string audit;              // JSON for the audit log; empty: none
+};
+
+// What policy is told about others.
+struct SurroundingsRow {
+  std::int64_t launches = 0;
+  bool prior_dry_run = false;
 };
 
 enum class CommitResult {

@@ -1,20 +1,14 @@
 #include "worker/action_effects.h"
 
-#include <google/protobuf/util/json_util.h>
-
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "core/catalog/job_spec.h"
-#include "core/catalog/parameters.h"
-#include "core/catalog/target.h"
 #include "core/failpoint.h"
 #include "core/kubernetes_names.h"
 #include "core/log.h"
 #include "core/status_macros.h"
 #include "core/telemetry/span_names.h"
-#include "worker/kubernetes/facts.h"
 #include "worker/kubernetes/outcome.h"
 
 namespace capstan::worker {
@@ -23,7 +17,6 @@ namespace {
 using kubernetes::JobFailure;
 using machine::Action;
 using machine::Input;
-using machine::Validated;
 using v1::Execution;
 
 Execution::FailureReason ReasonOf(JobFailure failure) {
@@ -67,55 +60,6 @@ machine::JobEnded EndOf(const kubernetes::JobOutcome& outcome) {
   return ended;
 }
 
-nlohmann::json ToJson(const google::protobuf::Struct& value) {
-  std::string text;
-  CAPSTAN_CHECK(google::protobuf::util::MessageToJsonString(value, &text).ok());
-  return nlohmann::json::parse(text);
-}
-
-google::protobuf::Struct ToStruct(const nlohmann::json& value) {
-  google::protobuf::Struct out;
-  CAPSTAN_CHECK(google::protobuf::util::JsonStringToMessage(value.dump(), &out).ok());
-  return out;
-}
-
-v1::PolicyDecision ToProto(const policy::Decision& decision) {
-  v1::PolicyDecision out;
-  out.set_allow(decision.allow);
-  for (const policy::Violation& violation : decision.violations) {
-    v1::PolicyViolation& added = *out.add_violations();
-    added.set_id(violation.id);
-    added.set_message(violation.message);
-  }
-  for (const std::string& warning : decision.warnings) out.add_warnings(warning);
-  if (policy::IsPolicyError(decision)) out.set_error(decision.error_message);
-  out.set_bundle_digest(decision.bundle_digest);
-  out.set_input_digest(decision.input_sha256);
-  return out;
-}
-
-std::string ResultJson(const policy::Decision& decision) {
-  nlohmann::json violations = nlohmann::json::array();
-  for (const policy::Violation& violation : decision.violations) {
-    violations.push_back({{"id", violation.id}, {"message", violation.message}});
-  }
-  return nlohmann::json{{"allow", decision.allow},
-                        {"violations", violations},
-                        {"requires_approval", decision.requires_approval},
-                        {"warnings", decision.warnings},
-                        {"error", decision.error_message}}
-      .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
-// Rules may ask for an approval, which this version cannot give: what cannot be approved does not
-// run.
-void DenyUnapprovable(policy::Decision& decision) {
-  if (!decision.allow || !decision.requires_approval) return;
-  decision.allow = false;
-  decision.violations.push_back({"capstan/approval-required",
-                                 "the rules ask for an approval, and approvals are not supported"});
-}
-
 // Safe to send again: fixed name, one-shot patch, uid precondition.
 kubernetes::CallOptions Repeatable() {
   kubernetes::CallOptions options;
@@ -130,128 +74,15 @@ kubernetes::JobRef JobRefOf(const Action& action) {
 }
 
 ActionEffects::ActionEffects(const catalog::Catalog& catalog, policy::PolicyEngine& policy,
-                             kubernetes::Client& client, Clock& clock,
-                             const telemetry::Tracer& tracer, telemetry::WorkerMetrics& metrics,
-                             ActionOptions options)
-    : catalog_(catalog),
-      policy_(policy),
-      client_(client),
+                             const policy::ConditionSet& conditions, kubernetes::Client& client,
+                             Clock& clock, const telemetry::Tracer& tracer,
+                             telemetry::WorkerMetrics& metrics, ActionOptions options)
+    : options_(std::move(options)),
+      validator_(catalog, policy, conditions, client, tracer, metrics, options_),
       launcher_(client, clock),
       tracer_(tracer),
       metrics_(metrics),
-      clock_(clock),
-      options_(std::move(options)) {}
-
-absl::StatusOr<ActionEffects::Facts> ActionEffects::ReadFacts(
-    const catalog::ActionDefinition& definition, const v1::Target& target) {
-  Facts facts;
-  nlohmann::json all = nlohmann::json::object();
-  for (const std::string& fact : definition.facts) {
-    CAPSTAN_CHECK(fact == "deployment");  // the loader refuses what kKnownFacts lacks
-    CAPSTAN_ASSIGN_OR_RETURN(
-        facts.target, kubernetes::ReadDeploymentFacts(client_, target.namespace_(), target.name()));
-    all[fact] = facts.target;
-  }
-  facts.as_struct = ToStruct(all);
-  return facts;
-}
-
-Validation ActionEffects::Validate(const ExecutionId& id, const Action& action, absl::Time now,
-                                   const telemetry::TraceContext& trace) {
-  Validation out;
-  Validated& result = out.input;
-  const catalog::ActionDefinition* definition = catalog_.Find(action.request.action());
-  if (definition == nullptr) {
-    result.result = Validated::Result::kUnknownAction;
-    result.message = absl::StrCat("action: got ", action.request.action(),
-                                  ", want one of: ", catalog_.KnownNames());
-    return out;
-  }
-  const absl::StatusOr<catalog::TypedParameters> parameters =
-      catalog::ValidateParameters(*definition, action.request.parameters());
-  if (!parameters.ok()) {
-    result.result = Validated::Result::kInvalidParameters;
-    result.message = std::string(parameters.status().message());
-    return out;
-  }
-  result.target = catalog::TargetOf(*definition, *parameters);
-
-  telemetry::Span facts_span = tracer_.StartSpan(telemetry::kSpanFacts, {.parent = trace});
-  const absl::StatusOr<Facts> facts = ReadFacts(*definition, result.target);
-  facts_span.SetError(facts.status());
-  facts_span.End();
-  if (!facts.ok()) {
-    result.message =
-        absl::StrCat("facts of the target could not be read: ", facts.status().message());
-    return out;
-  }
-  result.target_found = facts->target.value("found", false);
-  if (result.target_found) result.target.set_uid(facts->target.value("uid", ""));
-
-  policy::PolicyInput input;
-  input.action = definition->name;
-  input.parameters = ToJson(catalog::ToStruct(*parameters));
-  input.caller = action.request.caller();
-  input.dry_run = action.request.dry_run();
-  input.evaluation_time = now;
-  input.target_resource = {result.target.kind(), result.target.name(), result.target.namespace_(),
-                           facts->target.value("labels", std::map<std::string, std::string>{})};
-  input.metadata = {ExecutionName(id), options_.actions_namespace};
-  input.facts = ToJson(facts->as_struct);
-  telemetry::Span policy_span = tracer_.StartSpan(telemetry::kSpanPolicy, {.parent = trace});
-  policy::Decision decision = policy_.Evaluate(input);
-  DenyUnapprovable(decision);
-  policy_span.SetAttribute(telemetry::kAttributeDecision, decision.allow ? "allow" : "deny");
-  policy_span.SetAttribute(telemetry::kAttributePolicyDigest, decision.bundle_digest);
-  policy_span.End();
-  metrics_.policy_duration.Observe(decision.took);
-  (decision.allow                    ? metrics_.policy_allowed
-   : policy::IsPolicyError(decision) ? metrics_.policy_errors
-                                     : metrics_.policy_denied)
-      .Increment();
-
-  result.result = Validated::Result::kDecided;
-  result.decision = ToProto(decision);
-  out.decision_input_json = decision.input_json;
-  out.decision_result_json = ResultJson(decision);
-  if (!decision.allow || !result.target_found) return out;
-
-  const absl::StatusOr<google::protobuf::Struct> before =
-      catalog::Capture(*definition, facts->as_struct);
-  if (!before.ok()) {
-    result.result = Validated::Result::kInvalidParameters;
-    result.message = std::string(before.status().message());
-    return out;
-  }
-  result.before = *before;
-  if (v1::RollbackPlan rollback = catalog::RollbackOf(*definition, *parameters, *before);
-      !rollback.action().empty()) {
-    result.rollback_digest = Sha256Hex(rollback.SerializeAsString());
-    result.rollback = std::move(rollback);
-  }
-  const absl::Duration timeout = absl::Seconds(action.request.timeout().seconds());
-  const absl::StatusOr<catalog::RenderedJob> job =
-      catalog::RenderJob({.execution = id,
-                          .action = *definition,
-                          .parameters = *parameters,
-                          .timeout = timeout,
-                          .actions_namespace = options_.actions_namespace,
-                          .installation = options_.installation,
-                          .images = options_.images,
-                          .traceparent = action.request.traceparent()});
-  if (!job.ok()) {
-    result.result = Validated::Result::kInvalidParameters;
-    result.message = absl::StrCat("the Job could not be rendered: ", job.status().message());
-    return out;
-  }
-  result.rendered_job = job->json;
-  result.job_digest = Sha256Hex(job->json);
-  result.job_namespace = options_.actions_namespace;
-  result.job_name = job->name;
-  result.job_spec_hash = job->spec_hash;
-  result.plan_digest = Sha256Hex(absl::StrCat(job->json, "\n", decision.input_json));
-  return out;
-}
+      clock_(clock) {}
 
 Input ActionEffects::CreateJob(const ExecutionId& id, const Action& action,
                                const std::string& rendered_job,
@@ -259,7 +90,8 @@ Input ActionEffects::CreateJob(const ExecutionId& id, const Action& action,
   using Kind = machine::JobCreateFailed::Kind;
   if (absl::Status failed = HitFailpoint("job.create.before"); !failed.ok()) {
     return machine::JobCreateFailed{.kind = Kind::kTransient,
-                                    .message = std::string(failed.message())};
+                                    .message = std::string(failed.message()),
+                                    .infrastructure = true};
   }
   telemetry::Span span = tracer_.StartSpan(telemetry::kSpanJobCreate, {.parent = trace});
   const absl::Duration began = clock_.BootTime();
@@ -269,7 +101,8 @@ Input ActionEffects::CreateJob(const ExecutionId& id, const Action& action,
   span.SetError(created.status());
   if (absl::Status failed = HitFailpoint("job.create.after"); !failed.ok()) {
     return machine::JobCreateFailed{.kind = Kind::kTransient,
-                                    .message = std::string(failed.message())};
+                                    .message = std::string(failed.message()),
+                                    .infrastructure = true};
   }
   if (created.ok()) {
     return machine::JobCreated{.uid = created->ref.uid,
@@ -282,6 +115,11 @@ Input ActionEffects::CreateJob(const ExecutionId& id, const Action& action,
     failed.kind = Kind::kCollision;
   } else if (why == JobFailure::kNone || why == JobFailure::kResourceExhausted) {
     failed.kind = Kind::kTransient;  // quota may be given back
+    failed.infrastructure = why == JobFailure::kResourceExhausted ||
+                            absl::IsUnavailable(created.status()) ||
+                            absl::IsDeadlineExceeded(created.status()) ||
+                            absl::IsResourceExhausted(created.status()) ||
+                            absl::IsUnknown(created.status());
   } else {
     failed.kind = Kind::kRefused;
     failed.reason = ReasonOf(why);
@@ -349,17 +187,6 @@ absl::StatusOr<ActionEffects::Look> ActionEffects::Observe(const Action& action,
         outcome.waiting_message.empty() ? "" : absl::StrCat(": ", outcome.waiting_message))};
   }
   return look;
-}
-
-machine::ReadBack ActionEffects::ReadBack(const Action& action) {
-  machine::ReadBack out;
-  const catalog::ActionDefinition* definition = catalog_.Find(action.request.action());
-  if (definition == nullptr) return out;
-  const absl::StatusOr<Facts> facts = ReadFacts(*definition, action.request.target());
-  if (!facts.ok()) return out;
-  if (auto after = catalog::Capture(*definition, facts->as_struct); after.ok())
-    out.after = *std::move(after);
-  return out;
 }
 
 Input ActionEffects::RemoveJob(const ExecutionId& id, const Action& action) {

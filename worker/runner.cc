@@ -1,6 +1,7 @@
 #include "worker/runner.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -10,7 +11,10 @@
 #include "core/failpoint.h"
 #include "core/log.h"
 #include "core/status_macros.h"
+#include "core/target_name.h"
 #include "core/telemetry/span_names.h"
+#include "storage/stop_scope.h"
+#include "worker/commit_parts.h"
 #include "worker/kubernetes/outcome.h"
 
 namespace capstan::worker {
@@ -295,6 +299,12 @@ void Runner::Feed(const RunPtr& run, Input input, std::optional<Validation> vali
           break;
       }
       if (transition.park.has_value()) {
+        if (transition.state == v1::Execution::STATE_BLOCKED) {
+          metrics_.executions_blocked
+              .With({absl::AsciiStrToLower(
+                  std::string(machine::BlockReasonName(transition.data.block_reason())))})
+              .Increment();
+        }
         Drop(run);
         return;
       }
@@ -342,6 +352,16 @@ Runner::Stored Runner::Store(const RunPtr& run, Transition& transition, Input& i
       metrics_.writes_fenced.Increment();
       Drop(run);
       return Stored::kDropped;
+    case CommitResult::kTargetRefused:
+    case CommitResult::kStopMoved: {
+      const absl::Status looked = *result == CommitResult::kTargetRefused
+                                      ? LookAtTarget(*run, input)
+                                      : LookAtStops(*run, transition, input);
+      if (looked.ok()) return Stored::kAskAgain;
+      if (!Reload(run)) return Stored::kDropped;
+      input = machine::Resumed{.takeovers = run->takeovers, .alone = run->alone};
+      return Stored::kAskAgain;
+    }
     case CommitResult::kSignalsMoved:
       break;
   }
@@ -353,6 +373,38 @@ Runner::Stored Runner::Store(const RunPtr& run, Transition& transition, Input& i
   }
   input = *signals;  // what was about to be stored is decided again after them
   return Stored::kAskAgain;
+}
+
+// How the target stands goes into what is decided anew. (Only an answer to kValidate asks for it.)
+absl::Status Runner::LookAtTarget(const Run& run, Input& input) {
+  auto* const validated = std::get_if<machine::Validated>(&input);
+  if (validated == nullptr) return absl::InternalError("a target was asked for out of turn");
+  CAPSTAN_ASSIGN_OR_RETURN(const storage::TargetRow row,
+                           leases_.ReadTarget(validated->claim.key));
+  validated->target_answer = TargetAnswerFor(row, validated->claim, run.id, leases_.DatabaseNow());
+  return absl::OkStatus();
+}
+
+// So do the stops in force.
+absl::Status Runner::LookAtStops(const Run& run, const Transition& transition, Input& input) {
+  CAPSTAN_ASSIGN_OR_RETURN(const std::vector<storage::StopRow> stops, leases_.StopsInForce());
+  const storage::StopRow* const stop = storage::FindCovering(stops, LaunchScopeOf(run));
+  std::optional<machine::StoppedBy> by;
+  if (stop != nullptr) by = {absl::StrCat("stops/", stop->id), stop->reason};
+  if (auto* const validated = std::get_if<machine::Validated>(&input)) {
+    validated->stopped = by;
+  } else if (by.has_value()) {
+    input = machine::Stopped{*by};
+  } else if (transition.stopped) {  // lifted meanwhile: nothing to wait for
+    input = machine::Resumed{.takeovers = run.takeovers, .alone = run.alone};
+  }
+  return absl::OkStatus();
+}
+
+storage::LaunchScope Runner::LaunchScopeOf(const Run& run) const {
+  absl::MutexLock lock(&mu_);
+  return {run.action.request.target().namespace_(), run.action.request.action(),
+          worker_.ToString()};
 }
 
 storage::Commit Runner::CommitOf(const Run& run, const Transition& transition,
@@ -368,7 +420,24 @@ storage::Commit Runner::CommitOf(const Run& run, const Transition& transition,
   for (const v1::ExecutionEvent& event : transition.events)
     commit.events.push_back(event.SerializeAsString());
   if (transition.park.has_value())
-    commit.park = storage::Park{storage::ParkReason::kRetry, *transition.park};
+    commit.park = storage::Park{ParkReasonOf(transition), *transition.park};
+  commit.target = transition.target;
+  for (const Transition::Approval& approval : transition.approvals) {
+    commit.approvals.push_back({approval.number,
+                                static_cast<storage::ApprovalState>(approval.state),
+                                approval.expires, approval.plan_digest});
+  }
+  if (transition.launches || transition.stopped) {
+    commit.stop_test = transition.launches ? storage::Commit::StopTest::kNotStopped
+                                           : storage::Commit::StopTest::kStopped;
+  }
+  commit.launch = LaunchScopeOf(run);
+  commit.counts_as_launch = transition.store_artifacts;
+  if (machine::IsTerminal(transition.state)) {
+    const v1::Outcome& outcome = transition.events.back().state_changed().outcome();
+    if (outcome.dry_run()) commit.dry_run_key = RequestKey(run.action.request);
+    commit.audit = AuditOf(run.id, run.action, transition);
+  }
   if (transition.store_decision && validation.has_value()) {
     commit.decision =
         storage::NewDecision{.number = transition.data.decisions(),
@@ -431,8 +500,20 @@ absl::StatusOr<machine::Signalled> Runner::ReadSignals(const Run& run) {
                            leases_.ReadSignals(run.id, run.action.data.signals_seen()));
   machine::Signalled out;
   for (const storage::Signal& signal : signals) {
-    out.cancels.push_back(
-        {.number = signal.number, .caller = signal.caller, .reason = signal.reason});
+    if (signal.kind == storage::SignalKind::kCancel) {
+      out.cancels.push_back(
+          {.number = signal.number, .caller = signal.caller, .reason = signal.reason});
+      continue;
+    }
+    engine::v1::ApprovalVote vote;  // one that does not parse is about no plan, and is ignored
+    (void)vote.ParseFromString(signal.detail);
+    out.votes.push_back({.number = signal.number,
+                         .caller = signal.caller,
+                         .reason = signal.reason,
+                         .approve = signal.kind == storage::SignalKind::kApprove,
+                         .plan_digest = vote.plan_digest(),
+                         .groups = {vote.groups().begin(), vote.groups().end()},
+                         .time = signal.time});
   }
   return out;
 }
@@ -450,7 +531,8 @@ std::optional<Input> Runner::Perform(const RunPtr& run, Effect effect,
       return std::nullopt;
     case Effect::kValidate:
       validation =
-          effects_.Validate(run->id, run->action, leases_.DatabaseNow(), run->span.context());
+          effects_.validator().Validate(run->id, run->action, SurroundingsOf(*run),
+                                        leases_.DatabaseNow(), run->span.context());
       return validation->input;
     case Effect::kCreateJob: {
       if (run->rendered_job.empty()) {
@@ -469,7 +551,7 @@ std::optional<Input> Runner::Perform(const RunPtr& run, Effect effect,
       BeginWatch(run);
       return std::nullopt;
     case Effect::kReadBack:
-      return effects_.ReadBack(run->action);
+      return effects_.validator().ReadBack(run->action, leases_.DatabaseNow());
     case Effect::kRemoveJob: {
       if (run->removing_since == absl::InfiniteDuration()) run->removing_since = began;
       Input input = effects_.RemoveJob(run->id, run->action);
@@ -484,6 +566,25 @@ std::optional<Input> Runner::Perform(const RunPtr& run, Effect effect,
       return std::nullopt;
   }
   return std::nullopt;
+}
+
+// What the store knows of others, for policies that ask. What cannot be read counts as too much.
+Surroundings Runner::SurroundingsOf(const Run& run) {
+  Surroundings around;
+  if (!effects_.validator().asks_for_surroundings()) return around;
+  const v1::Accepted& request = run.action.request;
+  const auto row =
+      leases_.ReadSurroundings(request.target().namespace_(), effects_.options().rate_window,
+                               RequestKey(request));
+  around.launches = row.ok() ? row->launches : std::numeric_limits<std::int32_t>::max();
+  around.prior_dry_run = row.ok() && row->prior_dry_run;
+  if (request.on_conflict() != v1::Execution::ON_CONFLICT_REJECT) return around;  // it waits
+  const auto target = leases_.ReadTarget(TargetKey(request.target()));
+  if (!target.ok() || (!target->holder.IsNone() && target->holder != run.id)) {
+    around.running.push_back(
+        {"", target.ok() ? ExecutionName(target->holder) : "executions/unknown"});
+  }
+  return around;
 }
 
 // ---- waiting for the Job

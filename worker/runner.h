@@ -117,6 +117,12 @@ class Runner {
                std::optional<Validation>& validation);
   storage::Commit CommitOf(const Run& run, const machine::Transition& transition,
                            const std::optional<Validation>& validation) const;
+  // Why a step was not stored, put into the input that it is decided from again.
+  absl::Status LookAtTarget(const Run& run, machine::Input& input);
+  absl::Status LookAtStops(const Run& run, const machine::Transition& transition,
+                           machine::Input& input);
+  storage::LaunchScope LaunchScopeOf(const Run& run) const;
+  Surroundings SurroundingsOf(const Run& run);
   absl::StatusOr<storage::CommitResult> CommitAndWait(storage::Commit commit);
   bool Reload(const RunPtr& run);
   absl::StatusOr<machine::Signalled> ReadSignals(const Run& run);

@@ -69,6 +69,12 @@ WorkerMetrics::WorkerMetrics(MetricsRegistry& registry, absl::Span<const std::st
           "Changed policy bundles that were refused; the last good ones stay in use.")),
       policy_info(registry.AddInfo("capstan_policy_info",
                                    "Always 1; the digest of the policy bundles in use.", "digest")),
+      conditions(registry.AddCounterFamily("capstan_condition_evaluations_total",
+                                           "Answers of pre- and postconditions.",
+                                           {"condition", "phase", "result"})),
+      executions_blocked(registry.AddCounterFamily(
+          "capstan_executions_blocked_total", "Executions that became BLOCKED, by reason.",
+          {"reason"})),
       kubernetes_requests(registry.AddCounterFamily(
           "capstan_kubernetes_requests_total",
           "Requests to the Kubernetes API by verb and HTTP status (none: no answer).",
@@ -95,6 +101,11 @@ WorkerMetrics::WorkerMetrics(MetricsRegistry& registry, absl::Span<const std::st
   for (const Verb& verb : kVerbs) {
     kubernetes_requests.With({verb.name, verb.done});
     for (std::string_view code : kRefusals) kubernetes_requests.With({verb.name, code});
+  }
+  const auto* blocks = v1::Execution::BlockReason_descriptor();
+  for (int i = 1; i < blocks->value_count(); ++i) {
+    executions_blocked.With({absl::AsciiStrToLower(
+        absl::StripPrefix(blocks->value(i)->name(), "BLOCK_REASON_"))});
   }
 }
 

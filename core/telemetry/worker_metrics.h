@@ -41,6 +41,11 @@ struct WorkerMetrics {
   Counter policy_reload_failures;  // changed bundles that did not compile or failed their tests
   InfoMetric policy_info;          // label digest: the bundles in use
 
+  // Labels condition, phase (pre, post) and result (passed, failed, error).
+  CounterFamily conditions;
+  // Label reason. Executions that became BLOCKED.
+  CounterFamily executions_blocked;
+
   // Labels verb (get, list, watch, create, patch, delete, log) and code (the HTTP status, or "none"
   // without an answer). The verbs with the statuses that Kubernetes answers are made at 0.
   CounterFamily kubernetes_requests;

@@ -74,6 +74,21 @@ CREATE TABLE stop (
 CREATE UNIQUE INDEX stop_request ON stop (caller, request_id) WHERE request_id <> '';
 CREATE INDEX stop_in_force ON stop (id) WHERE lifted_at IS NULL;
 
+-- What was launched, for limits by namespace; append only, kept for a week.
+CREATE TABLE launch (
+  at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  execution_id uuid NOT NULL,
+  name_space text NOT NULL
+);
+
+CREATE INDEX launch_recent ON launch (name_space, at);
+
+-- When the same request last succeeded as a dry run.
+CREATE TABLE dry_run (
+  key text PRIMARY KEY,
+  at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
 -- The end of each chain of audit rows; a chain has one writer, so that writers do not wait for each other.
 CREATE TABLE audit_chain (
   chain uuid PRIMARY KEY,

@@ -241,6 +241,25 @@ TEST_F(Targets, OpenApprovalsAreListedUntilTheyEnd) {
   EXPECT_THAT(admin().ListOpenApprovals(ExecutionId(), 10), IsOkAndHolds(IsEmpty()));
 }
 
+TEST_F(Targets, LaunchesAndDryRunsAreCountedWhenTheirStepIsStored) {
+  const WorkerId worker = NewWorker();
+  const HeldExecution held = SubmitAndClaim(worker);
+  auto launch = MakeStep(held, v1::Execution::STATE_VALIDATING);
+  launch.launch.name_space = "shop";
+  launch.counts_as_launch = true;
+  launch.dry_run_key = "k";
+  ASSERT_OK(Commit(launch));
+  ASSERT_THAT(Commit(launch), IsOkAndHolds(CommitResult::kFenced));
+  const auto around = leases().ReadSurroundings("shop", absl::Hours(1), "k");
+  ASSERT_OK(around);
+  EXPECT_EQ(around->launches, 1);
+  EXPECT_TRUE(around->prior_dry_run);
+  const auto elsewhere = leases().ReadSurroundings("other", absl::Hours(1), "l");
+  ASSERT_OK(elsewhere);
+  EXPECT_EQ(elsewhere->launches, 0);
+  EXPECT_FALSE(elsewhere->prior_dry_run);
+}
+
 // ---- audit
 
 TEST_F(Targets, S2_53_WhatIsAuditedIsChainedInTheTransactionOfTheChange) {

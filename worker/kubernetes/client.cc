@@ -221,6 +221,7 @@ absl::StatusOr<Json> Client::Create(Resource resource, std::string_view name_spa
   Query query;
   query.Add("fieldManager", "capstan");
   query.Add("fieldValidation", "Strict");
+  if (options.dry_run) query.Add("dryRun", "All");
   return Call(Described("create", resource, name_space),
               {"POST",
                Cat(PathOf(resource, name_space), query.text()),

@@ -1,0 +1,106 @@
+#include "worker/commit_parts.h"
+
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "core/machine/states.h"
+#include "core/target_name.h"
+#include "storage/target_queue.h"
+
+namespace capstan::worker {
+namespace {
+
+using machine::TargetStanding;
+using v1::Execution;
+
+std::string TimeText(absl::Time time) {
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone());
+}
+
+}  // namespace
+
+storage::ParkReason ParkReasonOf(const machine::Transition& transition) {
+  if (transition.state != Execution::STATE_BLOCKED) return storage::ParkReason::kRetry;
+  switch (transition.data.block_reason()) {
+    case Execution::BLOCK_REASON_APPROVAL:
+      return storage::ParkReason::kApproval;
+    case Execution::BLOCK_REASON_TARGET_LOCK:
+      return storage::ParkReason::kTargetLock;
+    case Execution::BLOCK_REASON_COOLDOWN:
+      return storage::ParkReason::kCooldown;
+    case Execution::BLOCK_REASON_BACKOFF:
+      return storage::ParkReason::kBackoff;
+    case Execution::BLOCK_REASON_PREVIOUS_FAILURE:
+      return storage::ParkReason::kPreviousFailure;
+    case Execution::BLOCK_REASON_STOPPED:
+      return storage::ParkReason::kStopped;
+    default:
+      return storage::ParkReason::kRetry;
+  }
+}
+
+std::optional<machine::TargetAnswer> TargetAnswerFor(const storage::TargetRow& target,
+                                                     const machine::TargetClaim& claim,
+                                                     const ExecutionId& id, absl::Time now) {
+  machine::TargetAnswer answer;
+  answer.standing = storage::StandingOf(target, claim, id, now);
+  answer.until = storage::StandsUntil(target, claim, now);
+  switch (answer.standing) {
+    case TargetStanding::kFree:
+      return std::nullopt;
+    case TargetStanding::kBusy:
+      answer.until = absl::InfiniteFuture();
+      answer.message =
+          target.holder.IsNone()
+              ? absl::StrCat(target.key, ": others are first in line")
+              : absl::StrCat(target.key, " is held by ", ExecutionName(target.holder));
+      break;
+    case TargetStanding::kCooldown:
+      answer.message = absl::StrCat(claim.action, " succeeded on ", target.key, " at ",
+                                    TimeText(target.last_success_at), "; it cools down until ",
+                                    TimeText(answer.until));
+      break;
+    case TargetStanding::kBackoff:
+      answer.message = absl::StrCat(target.failures, " failures to start in a row on ", target.key,
+                                    "; paused until ", TimeText(answer.until));
+      break;
+    case TargetStanding::kBlocked:
+      answer.message = absl::StrCat(target.key, " is blocked after ",
+                                    ExecutionName(target.blocked_by), ": ", target.block_message);
+      break;
+    case TargetStanding::kSuperseded:
+      answer.message =
+          absl::StrCat("superseded by a later ", claim.action, " that waits for ", target.key);
+      break;
+  }
+  return answer;
+}
+
+std::string AuditOf(const ExecutionId& id, const machine::Action& action,
+                    const machine::Transition& end) {
+  const v1::Accepted& request = action.request;
+  const v1::StateChanged& change = end.events.back().state_changed();
+  const nlohmann::json entry = {
+      {"kind", "end"},
+      {"execution", ExecutionName(id)},
+      {"action", request.action()},
+      {"caller", request.caller()},
+      {"parent", request.parent().name()},
+      {"step", request.parent().step()},
+      {"parameters_sha256", Sha256Hex(request.parameters().SerializeAsString())},
+      {"target", TargetKey(request.target())},
+      {"dry_run", request.dry_run()},
+      {"state", std::string(machine::StateName(end.state))},
+      {"failure_reason", end.failure_reason == Execution::FAILURE_REASON_UNSPECIFIED
+                             ? ""
+                             : std::string(machine::FailureReasonName(end.failure_reason))},
+      {"effect", Execution::Effect_Name(change.outcome().effect())},
+      {"exit_code", change.outcome().exit_code()},
+      {"message", change.message()},
+      {"job", end.data.job_name()},
+      {"job_uid", end.data.job_uid()},
+      {"retries", end.data.transient_errors() + end.data.infrastructure_errors()}};
+  return entry.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+}  // namespace capstan::worker
