@@ -22,6 +22,31 @@ Json BaseStatus(const std::string& name, const std::string& image) {
           {"lastState", Json::object()}};
 }
 
+// What the kubelet makes of an argument: $(NAME) is that variable of the container where it has
+// one,
+// $$ is $.
+std::string Expanded(std::string_view text, const Json& container) {
+  std::string out;
+  while (!text.empty()) {
+    size_t used = 1;
+    out += text[0];
+    if (text.starts_with("$$")) {
+      used = 2;
+    } else if (size_t close = text.find(')'); text.starts_with("$(") && close != text.npos) {
+      const std::string_view name = text.substr(2, close - 2);
+      const Json& variables = At(container, {"env"});
+      for (size_t i = 0; variables.is_array() && i < variables.size(); ++i) {
+        if (TextAt(variables[i], {"name"}) != name) continue;
+        out.replace(out.size() - 1, 1, TextAt(variables[i], {"value"}));
+        used = close + 1;
+        break;
+      }
+    }
+    text.remove_prefix(used);
+  }
+  return out;
+}
+
 }  // namespace
 
 std::vector<std::string> ContainerRun::ArgvOf(const Json& container) {
@@ -29,7 +54,7 @@ std::vector<std::string> ContainerRun::ArgvOf(const Json& container) {
   for (const char* part : {"command", "args"}) {
     const Json& words = At(container, {part});
     for (size_t i = 0; words.is_array() && i < words.size(); ++i) {
-      argv.push_back(words[i].get<std::string>());
+      argv.push_back(Expanded(words[i].get<std::string>(), container));
     }
   }
   return argv;

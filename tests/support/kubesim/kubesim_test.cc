@@ -282,6 +282,21 @@ TEST_F(KubeSimTest, AHeldPodEndsWithTheExitCodeTheTestGives) {
   EXPECT_EQ(state["terminated"]["message"], "killed");
 }
 
+TEST_F(KubeSimTest, ArgumentsAreExpandedAsTheKubeletDoes) {
+  std::string heard;
+  sim_->RegisterProgram({"say"}, [&heard](ProgramRun& run) -> std::optional<int> {
+    heard = run.argv()[1];
+    return 0;
+  });
+  Json job = JobJson("job", {"say", "$(HOME) $$(HOME) $(NONE) $HOME $"}, false);
+  job["spec"]["template"]["spec"]["containers"][0]["env"] =
+      Json::array({{{"name", "HOME"}, {"value", "/tmp"}}});
+  CreateJob(job);
+
+  ASSERT_TRUE(WaitForCondition("job", "Complete"));
+  EXPECT_EQ(heard, "/tmp $(HOME) $(NONE) $HOME $");
+}
+
 TEST_F(KubeSimTest, AProgramOfTheTestRunsUntilItReturnsACode) {
   sim_->RegisterProgram({"wait-for", "flag"}, [](ProgramRun& run) -> std::optional<int> {
     if (run.Call("GET", "/api/v1/namespaces/flag", nullptr, "").code != 200) return std::nullopt;
