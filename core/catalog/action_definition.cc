@@ -17,12 +17,12 @@ std::string_view Name(ParameterType type) {
 }
 
 std::string_view Name(ParameterFormat format) {
-  constexpr std::string_view kNames[] = {"", "dns_label", "dns_subdomain"};
+  constexpr std::string_view kNames[] = {"", "dns_label", "dns_subdomain", "image", "json_patch"};
   return kNames[static_cast<int>(format)];
 }
 
 std::string_view Name(Scope scope) {
-  constexpr std::string_view kNames[] = {"namespaced", "cluster"};
+  constexpr std::string_view kNames[] = {"namespaced", "cluster", "actions"};
   return kNames[static_cast<int>(scope)];
 }
 

@@ -30,10 +30,15 @@ enum class ParameterFormat {
   kDnsLabel,      // RFC 1123 label, at most 63 characters: namespaces
   kDnsSubdomain,  // RFC 1123 subdomain, at most 253 characters: most object names
   kImage,         // an image reference with a tag or a digest
-  kJsonPatch,     // RFC 6902 as JSON text, up to kMaxPatchBytes, only under the paths of the definition
+  kJsonPatch,     // RFC 6902 as JSON text, up to kMaxPatchBytes, only under the definition's paths
 };
 
-enum class Scope { kNamespaced, kCluster };
+// Where a rule of an account holds.
+enum class Scope {
+  kNamespaced,  // in the namespaces whose objects actions may change
+  kCluster,     // everywhere, cluster-scoped kinds included
+  kActions,     // only in the namespace where Jobs run
+};
 
 // The words of the catalog files and of the API.
 std::string_view Name(EffectClass effect);
@@ -52,7 +57,7 @@ struct ParameterDefinition {
   std::optional<int64_t> max;
   bool required = false;
   std::optional<ParameterValue> default_value;  // of the right type and within the bounds
-  std::vector<std::string> paths;  // kJsonPatch: what it may touch, such as /data
+  std::vector<std::string> paths;               // kJsonPatch: what it may touch, such as /data
   std::string description;
 };
 
@@ -72,7 +77,7 @@ struct RbacRule {
   std::vector<std::string> verbs;
 };
 
-// A key of a Secret of the actions namespace, as a file of the container: how secrets reach an
+// The keys of a Secret of the actions namespace, as files of the container: how secrets reach an
 // action. A Secret that is missing keeps the pod from starting, and the execution says so by name.
 struct SecretMount {
   std::string secret;  // its name; may hold ${parameters.x}
@@ -82,8 +87,10 @@ struct SecretMount {
 struct ContainerDefinition {
   std::string name;
   std::string image;  // an alias that configuration maps to a pinned image
-  // Texts may hold ${parameters.x}, ${captured.x}, ${timeout}, ${execution.create_time} (RFC 3339)
-  // and ${execution.id}.
+  // Rendered only when this optional parameter is given; empty: always. Its texts may then hold it.
+  std::string when;
+  // Texts may hold ${parameters.x}, ${captured.x}, ${timeout}, ${execution.create_time} (RFC 3339),
+  // ${execution.id} and ${execution.namespace} (where Jobs run).
   std::vector<std::string> argv;
   std::vector<SecretMount> secrets;
 };
@@ -99,10 +106,13 @@ struct ConditionUse {
 // Kubernetes quantities by resource name (cpu, memory).
 using Quantities = std::map<std::string, std::string>;
 
-// The inverse action. Its parameter texts may hold ${parameters.x} and ${captured.x}.
+// The inverse action. Its parameter texts may hold ${parameters.x}, ${captured.x} and
+// ${execution.id}.
 struct RollbackDefinition {
   std::string action;
   std::map<std::string, std::string> parameters;
+  // captured name -> text: the inverse exists only when each was captured as this.
+  std::map<std::string, std::string> when;
 };
 
 struct ActionDefinition {
@@ -110,9 +120,12 @@ struct ActionDefinition {
   std::string description;
   EffectClass effect = EffectClass::kDestructive;
   std::vector<ParameterDefinition> parameters;  // in the order to show them
+  std::vector<std::string> exactly_one_of;      // of these optional parameters; empty: no such rule
   TargetDefinition target;
-  std::vector<std::string> facts;              // of kKnownFacts; the first is of the target
-  std::map<std::string, std::string> capture;  // name -> path in the facts
+  std::vector<std::string> facts;  // of kKnownFacts; the first is of the target
+  // name -> path in the facts, such as node.unschedulable. A part of the path may be a
+  // ${parameters.x} of a required parameter; its value is one key, whatever dots it holds.
+  std::map<std::string, std::string> capture;
   std::optional<RollbackDefinition> rollback;
   std::vector<ConditionUse> preconditions;
   std::vector<ConditionUse> postconditions;
@@ -134,9 +147,8 @@ struct ActionDefinition {
 };
 
 // Facts that workers know how to read.
-inline constexpr const char* kKnownFacts[] = {"deployment", "pod",    "config_map",
-                                              "secret",     "node",   "cluster",
-                                              "workload"};
+inline constexpr const char* kKnownFacts[] = {"deployment", "pod",     "config_map", "secret",
+                                              "node",       "cluster", "workload"};
 
 inline constexpr absl::Duration kDefaultTimeout = absl::Minutes(5);
 inline constexpr absl::Duration kMaxTimeout = absl::Minutes(15);  // no definition may allow more
@@ -144,8 +156,10 @@ inline constexpr absl::Duration kDefaultPreconditionTimeout = absl::Seconds(30);
 inline constexpr absl::Duration kDefaultPostconditionTimeout = absl::Minutes(2);
 inline constexpr absl::Duration kMaxConditionTimeout = absl::Minutes(15);
 inline constexpr absl::Duration kMaxCooldown = absl::Hours(24);
-inline constexpr size_t kMaxPatchBytes = 200 << 10;
+// Of one json_patch. It becomes an argument, and Linux takes none of 128 KiB or more.
+inline constexpr size_t kMaxPatchBytes = 120 << 10;
 inline constexpr size_t kMaxConditions = 16;
+inline constexpr size_t kMaxSecretMounts = 8;  // of one container
 inline constexpr size_t kMaxDefinitionBytes = 256 << 10;
 inline constexpr size_t kMaxParameters = 64;
 inline constexpr size_t kMaxContainers = 8;

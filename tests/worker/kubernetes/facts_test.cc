@@ -19,7 +19,7 @@ class FactsTest : public ClusterTest {
     sim_->AddDeployment("shop", "web", 2, {{"tier", "front"}});
   }
   Json Facts(const std::string& name_space, const std::string& name) {
-    return ReadDeploymentFacts(*client_, name_space, name).value();
+    return ReadFact(*client_, "deployment", {name_space, name}).value();
   }
 };
 
@@ -41,6 +41,83 @@ TEST_F(FactsTest, ADeploymentIsDescribed) {
   EXPECT_EQ(facts["namespace_found"], true);
   EXPECT_EQ(facts["namespace_labels"]["team"], "web");
   EXPECT_EQ(facts["hpa"], (Json{{"present", false}}));
+  EXPECT_EQ(facts["images"], (Json{{"main", "registry.example/web:1.0"}}));
+  EXPECT_EQ(facts["selector"], (Json{{"app", "web"}}));
+  EXPECT_EQ(facts["revision"], "");
+  EXPECT_EQ(facts["service_account"], "");
+  EXPECT_EQ(facts["node_selector"], Json::object());
+  EXPECT_EQ(facts["image_pull_secrets"], Json::array());
+}
+
+TEST_F(FactsTest, WhatThePodsOfADeploymentNeedIsDescribed) {
+  ASSERT_OK(sim_->PatchExternally(
+      "deployments", "shop", "web",
+      {{"metadata", {{"annotations", {{"deployment.kubernetes.io/revision", "4"}}}}},
+       {"spec",
+        {{"template",
+          {{"spec",
+            {{"serviceAccountName", "web"},
+             {"nodeSelector", {{"disk", "ssd"}}},
+             {"imagePullSecrets", Json::array({{{"name", "registry"}}})}}}}}}}}));
+
+  const Json facts = Facts("shop", "web");
+
+  EXPECT_EQ(facts["revision"], "4");
+  EXPECT_EQ(facts["service_account"], "web");
+  EXPECT_EQ(facts["node_selector"], (Json{{"disk", "ssd"}}));
+  EXPECT_EQ(facts["image_pull_secrets"], Json({"registry"}));
+}
+
+TEST_F(FactsTest, AFactThatIsNotKnownIsRefused) {
+  EXPECT_THAT(ReadFact(*client_, "moon", {"shop", "web"}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("got \"moon\"")));
+}
+
+TEST_F(FactsTest, TheRunningPodsOfAWorkloadAreCounted) {
+  sim_->WaitFor([&] { return Facts("shop", "web")["status"]["ready_replicas"] == 2; });
+
+  const Json workload = ReadFact(*client_, "workload", {"shop", "web"}).value();
+
+  EXPECT_EQ(workload["found"], true);
+  EXPECT_EQ(workload["pods"].size(), 2u);
+  EXPECT_EQ(workload["pods"][0]["images"], Json({"registry.example/web:1.0"}));
+  EXPECT_EQ(workload["running_pods"], 2);
+  EXPECT_EQ(workload["ready_pods"], 2);
+  EXPECT_EQ(workload["crash_looping"], 0);
+  EXPECT_EQ(workload["per_pod"], (Json{{"cpu_milli", 0}, {"memory_bytes", 0}}));
+}
+
+TEST_F(FactsTest, APodIsDescribedWithItsController) {
+  sim_->WaitFor([&] { return Facts("shop", "web")["status"]["ready_replicas"] == 2; });
+  const std::string name = sim_->List("pods", "shop")[0]["metadata"]["name"];
+
+  const Json pod = ReadFact(*client_, "pod", {"shop", name}).value();
+
+  const Json stored = sim_->Get("pods", "shop", name);
+  EXPECT_EQ(pod["uid"], stored["metadata"]["uid"]);
+  EXPECT_EQ(pod["phase"], "Running");
+  EXPECT_EQ(pod["ready"], true);
+  EXPECT_EQ(pod["node"], stored["spec"]["nodeName"]);
+  EXPECT_EQ(pod["owner"]["kind"], "Deployment");
+  EXPECT_EQ(pod["owner"]["uid"], stored["metadata"]["ownerReferences"][0]["uid"]);
+  EXPECT_EQ(pod["owner_ready_others"], 1);
+}
+
+TEST_F(FactsTest, ThePodsThatReplaceADeletedOneAreCountedByWhatWasCaptured) {
+  sim_->WaitFor([&] { return Facts("shop", "web")["status"]["ready_replicas"] == 2; });
+  const std::string name = sim_->List("pods", "shop")[0]["metadata"]["name"];
+  const Json before = ReadFact(*client_, "pod", {"shop", name}).value();
+  ASSERT_OK(sim_->DeletePodExternally("shop", name));
+  auto now = [&] {
+    return ReadFact(*client_, "pod",
+                    {"shop", name, {{"uid", before["uid"]}, {"owner", before["owner"]}}})
+        .value();
+  };
+
+  EXPECT_TRUE(sim_->WaitFor([&] {
+    const Json pod = now();
+    return pod["found"] == false && pod["owner_ready_others"] == 2;
+  }));
 }
 
 TEST_F(FactsTest, AnAutoscalerOfTheDeploymentIsFound) {
@@ -78,7 +155,7 @@ class UnreadableFactsTest
 TEST_P(UnreadableFactsTest, AReadThatFailsIsAnErrorAndNotAbsence) {
   Inject(GetParam().first, FaultKind::kStatus, -1, GetParam().second);
 
-  EXPECT_THAT(ReadDeploymentFacts(*client_, "shop", "web"),
+  EXPECT_THAT(ReadFact(*client_, "deployment", {"shop", "web"}),
               StatusIs(absl::StatusCode::kUnavailable, HasSubstr(GetParam().second)));
 }
 
@@ -87,10 +164,20 @@ INSTANTIATE_TEST_SUITE_P(All, UnreadableFactsTest,
                                            std::pair{"get", "deployments"},
                                            std::pair{"list", "horizontalpodautoscalers"}));
 
+TEST_F(FactsTest, AWorkloadWhosePodsOrNodesCannotBeReadIsNotKnown) {
+  Inject("list", FaultKind::kStatus, -1, "pods");
+  EXPECT_THAT(ReadFact(*client_, "workload", {"shop", "web"}),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("pods")));
+  sim_->ClearFaults();
+  Inject("list", FaultKind::kStatus, -1, "nodes");
+  EXPECT_THAT(ReadFact(*client_, "workload", {"shop", "web"}),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("nodes")));
+}
+
 TEST_F(FactsTest, AReadThatIsForbiddenSaysWhat) {
   sim_->Forbid("list", "horizontalpodautoscalers");
 
-  EXPECT_THAT(ReadDeploymentFacts(*client_, "shop", "web"),
+  EXPECT_THAT(ReadFact(*client_, "deployment", {"shop", "web"}),
               StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("horizontalpodautoscalers")));
 }
 
