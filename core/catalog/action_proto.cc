@@ -34,6 +34,13 @@ void FillParameter(const ParameterDefinition& parameter, v1::ActionParameter* pr
   proto->set_description(parameter.description);
 }
 
+void FillCondition(const ConditionUse& condition, v1::ActionCondition* proto) {
+  proto->set_name(condition.name);
+  proto->set_required(condition.required);
+  proto->mutable_timeout()->set_seconds(absl::ToInt64Seconds(condition.timeout));
+  proto->set_description(condition.description);
+}
+
 }  // namespace
 
 v1::Action ToProto(const ActionDefinition& action) {
@@ -50,6 +57,14 @@ v1::Action ToProto(const ActionDefinition& action) {
   proto.mutable_default_timeout()->set_seconds(absl::ToInt64Seconds(action.default_timeout));
   proto.mutable_max_timeout()->set_seconds(absl::ToInt64Seconds(action.max_timeout));
   proto.set_digest(action.digest);
+  for (const ConditionUse& condition : action.preconditions) {
+    FillCondition(condition, proto.add_preconditions());
+  }
+  for (const ConditionUse& condition : action.postconditions) {
+    FillCondition(condition, proto.add_postconditions());
+  }
+  proto.mutable_cooldown()->set_seconds(absl::ToInt64Seconds(action.cooldown));
+  proto.set_blocks_after_failure(action.blocks_after_failure);
   return proto;
 }
 

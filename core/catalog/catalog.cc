@@ -65,6 +65,14 @@ absl::Status CheckRollback(const Catalog& catalog, const ActionDefinition& actio
                                             ": missing, ", inverse->name, " requires it"));
     }
   }
+  const auto given = std::count_if(
+      inverse->exactly_one_of.begin(), inverse->exactly_one_of.end(),
+      [&](const std::string& name) { return action.rollback->parameters.count(name) != 0; });
+  if (!inverse->exactly_one_of.empty() && given != 1) {
+    return absl::InvalidArgumentError(Cat(action.name,
+                                          ": rollback.parameters: want exactly one of ",
+                                          absl::StrJoin(inverse->exactly_one_of, ", ")));
+  }
   return absl::OkStatus();
 }
 

@@ -108,40 +108,50 @@ std::string ClusterName(const ManifestOptions& options, std::string_view name) {
   return Cat(options.actions_namespace, ":", name);
 }
 
-void AddWorker(const ManifestOptions& options, std::vector<Json>* objects) {
-  const Account account{options.worker_account, options.system_namespace};
-  const std::string& name = account.name;
-  objects->push_back(Object("v1", "ServiceAccount", name, account.name_space));
-  objects->push_back(Role(
-      name, options.actions_namespace,
-      Json::array({Rule({"batch"}, {"jobs"}, {"create", "get", "list", "watch", "patch", "delete"}),
-                   Rule({""}, {"pods"}, {"get", "list", "watch"}),
-                   Rule({""}, {"pods/log"}, {"get"}),
-                   Rule({""}, {"events"}, {"create", "list"})})));
-  objects->push_back(Binding(name, options.actions_namespace, "Role", name, account));
-  const std::string facts = ClusterName(options, Cat(name, "-facts"));
-  objects->push_back(
-      Role(facts, "",
-           Json::array({Rule({""}, {"namespaces"}, {"get", "list"}),
-                        Rule({"apps"}, {"deployments"}, {"get", "list"}),
-                        Rule({"autoscaling"}, {"horizontalpodautoscalers"}, {"get", "list"})})));
-  objects->push_back(Binding(facts, "", "ClusterRole", facts, account));
+RbacRule Fact(std::string_view group, std::string_view resource, std::vector<std::string> verbs) {
+  return {Scope::kCluster, {std::string(group)}, {std::string(resource)}, std::move(verbs)};
 }
 
-Json RulesOf(const ActionDefinition& action, Scope scope) {
+// What the worker may do: launch and watch Jobs in the actions namespace, and read facts
+// everywhere. No Secrets, and nothing that leads to more rights.
+std::vector<RbacRule> WorkerRules() {
+  return {
+      {Scope::kActions, {"batch"}, {"jobs"}, {"create", "get", "list", "watch", "patch", "delete"}},
+      {Scope::kActions, {""}, {"pods"}, {"get", "list", "watch"}},
+      {Scope::kActions, {""}, {"pods/log"}, {"get"}},
+      {Scope::kActions, {""}, {"events"}, {"create", "list"}},
+      Fact("", "namespaces", {"get"}),
+      Fact("", "nodes", {"get", "list"}),
+      Fact("", "pods", {"get", "list"}),
+      Fact("", "configmaps", {"get"}),
+      Fact("apps", "deployments", {"get"}),
+      Fact("apps", "replicasets", {"get"}),
+      Fact("apps", "statefulsets", {"get"}),
+      Fact("autoscaling", "horizontalpodautoscalers", {"list"}),
+      Fact("policy", "poddisruptionbudgets", {"list"})};
+}
+
+Json RulesOf(const std::vector<RbacRule>& rbac, Scope scope) {
   Json rules = Json::array();
-  for (const RbacRule& rule : action.rbac) {
+  for (const RbacRule& rule : rbac) {
     if (rule.scope == scope) rules.push_back(Rule(rule.api_groups, rule.resources, rule.verbs));
   }
   return rules;
 }
 
-void AddAction(const ActionDefinition& action, const ManifestOptions& options,
-               std::vector<Json>* objects) {
-  const Account account{ServiceAccountOf(action.name), options.actions_namespace};
-  objects->push_back(Object("v1", "ServiceAccount", account.name, account.name_space));
-  if (Json rules = RulesOf(action, Scope::kNamespaced); !rules.empty()) {
-    const std::string role = ClusterName(options, account.name);
+// The account, with a role for each scope of its rules. A ClusterRole of what is namespaced is
+// bound in each target namespace, everywhere when there are none.
+void AddAccount(const Account& account, const std::vector<RbacRule>& rbac,
+                std::string_view cluster_suffix, const ManifestOptions& options,
+                std::vector<Json>* objects) {
+  const std::string& name = account.name;
+  objects->push_back(Object("v1", "ServiceAccount", name, account.name_space));
+  if (Json rules = RulesOf(rbac, Scope::kActions); !rules.empty()) {
+    objects->push_back(Role(name, options.actions_namespace, std::move(rules)));
+    objects->push_back(Binding(name, options.actions_namespace, "Role", name, account));
+  }
+  if (Json rules = RulesOf(rbac, Scope::kNamespaced); !rules.empty()) {
+    const std::string role = ClusterName(options, name);
     objects->push_back(Role(role, "", std::move(rules)));
     if (options.target_namespaces.empty()) {
       objects->push_back(Binding(role, "", "ClusterRole", role, account));
@@ -150,11 +160,44 @@ void AddAction(const ActionDefinition& action, const ManifestOptions& options,
       objects->push_back(Binding(role, target, "ClusterRole", role, account));
     }
   }
-  if (Json rules = RulesOf(action, Scope::kCluster); !rules.empty()) {
-    const std::string role = ClusterName(options, Cat(account.name, "-cluster"));
+  if (Json rules = RulesOf(rbac, Scope::kCluster); !rules.empty()) {
+    const std::string role = ClusterName(options, Cat(name, cluster_suffix));
     objects->push_back(Role(role, "", std::move(rules)));
     objects->push_back(Binding(role, "", "ClusterRole", role, account));
   }
+}
+
+std::vector<std::string> NamespacesOf(Scope scope, const ManifestOptions& options) {
+  if (scope == Scope::kActions) return {options.actions_namespace};
+  if (scope == Scope::kNamespaced && !options.target_namespaces.empty()) {
+    return options.target_namespaces;
+  }
+  return {""};
+}
+
+AccountGrants GrantsOf(const Account& account, const std::vector<RbacRule>& rbac,
+                       const ManifestOptions& options) {
+  std::set<Grant> grants;
+  for (const RbacRule& rule : rbac) {
+    for (const std::string& name_space : NamespacesOf(rule.scope, options)) {
+      for (const std::string& group : rule.api_groups) {
+        for (const std::string& resource : rule.resources) {
+          for (const std::string& verb : rule.verbs) {
+            grants.insert({verb, group, resource, name_space});
+          }
+        }
+      }
+    }
+  }
+  return {account.name_space, account.name, {grants.begin(), grants.end()}};
+}
+
+Account WorkerAccount(const ManifestOptions& options) {
+  return {options.worker_account, options.system_namespace};
+}
+
+Account AccountOf(const ActionDefinition& action, const ManifestOptions& options) {
+  return {ServiceAccountOf(action.name), options.actions_namespace};
 }
 
 Json Validation(std::string_view expression, std::string_view message) {
@@ -227,13 +270,23 @@ void AddAdmissionPolicy(const Catalog& catalog, const ManifestOptions& options,
 
 }  // namespace
 
+std::vector<AccountGrants> GrantsOf(const Catalog& catalog, const ManifestOptions& options) {
+  std::vector<AccountGrants> all = {GrantsOf(WorkerAccount(options), WorkerRules(), options)};
+  for (const ActionDefinition& action : catalog.List()) {
+    all.push_back(GrantsOf(AccountOf(action, options), action.rbac, options));
+  }
+  return all;
+}
+
 absl::StatusOr<std::string> RenderManifests(const Catalog& catalog,
                                             const ManifestOptions& options) {
   CAPSTAN_RETURN_IF_ERROR(Check(catalog, options));
   std::vector<Json> objects = {Namespace(options.system_namespace),
                                Namespace(options.actions_namespace)};
-  AddWorker(options, &objects);
-  for (const ActionDefinition& action : catalog.List()) AddAction(action, options, &objects);
+  AddAccount(WorkerAccount(options), WorkerRules(), "-facts", options, &objects);
+  for (const ActionDefinition& action : catalog.List()) {
+    AddAccount(AccountOf(action, options), action.rbac, "-cluster", options, &objects);
+  }
   AddAdmissionPolicy(catalog, options, &objects);
   std::string yaml;
   for (const Json& object : objects) Append(&yaml, "---\n", ToYaml(object));

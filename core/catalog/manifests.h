@@ -2,6 +2,7 @@
 // never creates accounts or rights.
 #pragma once
 
+#include <compare>
 #include <string>
 #include <vector>
 
@@ -22,10 +23,31 @@ struct ManifestOptions {
 
 inline constexpr size_t kMaxTargetNamespaces = 1000;
 
+// One thing that an account may do.
+struct Grant {
+  std::string verb;
+  std::string api_group;
+  std::string resource;    // with its subresource: pods/log
+  std::string name_space;  // where; empty: everywhere, cluster-scoped kinds included
+
+  friend auto operator<=>(const Grant&, const Grant&) = default;
+};
+
+struct AccountGrants {
+  std::string name_space;  // of the account
+  std::string account;
+  std::vector<Grant> grants;  // sorted, each once
+};
+
+// What the manifests give to each account and nothing else: the worker's first, then the actions'
+// by name. For asking a cluster whether it is so. Pure; `options` as for RenderManifests,
+// unchecked.
+std::vector<AccountGrants> GrantsOf(const Catalog& catalog, const ManifestOptions& options);
+
 // YAML for `kubectl apply -f -`: both namespaces (restricted Pod Security), an account with its
-// role and bindings for each action and for the worker, and an admission policy that lets a Job use
-// an action's account only with the label and the pinned images of that action. INVALID_ARGUMENT
-// when a name is no DNS label, an image is missing or not pinned.
+// roles and bindings for each action and for the worker, and an admission policy that lets a Job
+// use an action's account only with the label and the pinned images of that action.
+// INVALID_ARGUMENT when a name is no DNS label, an image is missing or not pinned.
 absl::StatusOr<std::string> RenderManifests(const Catalog& catalog, const ManifestOptions& options);
 
 }  // namespace capstan::catalog

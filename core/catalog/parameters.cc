@@ -8,6 +8,8 @@
 
 #include "absl/strings/str_join.h"
 #include "core/catalog/dns_name.h"
+#include "core/catalog/image_reference.h"
+#include "core/catalog/json_patch.h"
 #include "core/status_macros.h"
 #include "core/text.h"
 
@@ -26,6 +28,8 @@ std::string Quoted(std::string_view text) {
   return Cat("\"", absl::Utf8SafeCHexEscape(AbslView(text.substr(0, kMaxShownBytes))),
              cut ? "…" : "", "\"");
 }
+
+std::string_view Plain(absl::string_view text) { return {text.data(), text.size()}; }
 
 // A submitted value for a message.
 std::string Shown(const Value& value) {
@@ -77,6 +81,19 @@ absl::StatusOr<ParameterValue> CheckString(const ParameterDefinition& parameter,
   bool ok = text.size() <= kMaxStringBytes && text.find('\0') == std::string::npos;
   if (parameter.format == ParameterFormat::kDnsLabel) ok = IsDnsLabel(text);
   if (parameter.format == ParameterFormat::kDnsSubdomain) ok = IsDnsSubdomain(text);
+  if (parameter.format == ParameterFormat::kImage) {
+    absl::Status image = CheckImageReference(text);
+    if (!image.ok()) return Mismatch(parameter, Quoted(text), Plain(image.message()));
+    ok = true;
+  }
+  if (parameter.format == ParameterFormat::kJsonPatch) {
+    // The text may be large and is data, so messages say where and never what.
+    const std::string got = Cat("a text of ", text.size(), " bytes");
+    if (text.size() > kMaxPatchBytes) return Mismatch(parameter, got, "it is too large");
+    absl::Status patch = CheckJsonPatch(parameter.paths, text);
+    if (!patch.ok()) return Mismatch(parameter, got, Plain(patch.message()));
+    ok = true;
+  }
   if (!ok) return Mismatch(parameter, Quoted(text), "");
   return text;
 }
@@ -95,6 +112,18 @@ absl::StatusOr<ParameterValue> CheckValue(const ParameterDefinition& parameter,
       return Mismatch(parameter, Shown(value), "it is not a string");
   }
   return absl::InternalError("unknown parameter type");
+}
+
+absl::Status CheckExactlyOne(const ActionDefinition& action, const Struct& parameters) {
+  if (action.exactly_one_of.empty()) return absl::OkStatus();
+  std::vector<std::string> given;
+  for (const std::string& name : action.exactly_one_of) {
+    if (parameters.fields().count(name) != 0) given.push_back(name);
+  }
+  if (given.size() == 1) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      Cat("got ", given.empty() ? "none" : absl::StrJoin(given, " and "), ", want exactly one of ",
+          absl::StrJoin(action.exactly_one_of, ", ")));
 }
 
 std::string KnownParameters(const ActionDefinition& action) {
@@ -125,6 +154,11 @@ std::string Expectation(const ParameterDefinition& parameter) {
     case ParameterFormat::kDnsSubdomain:
       return "a DNS subdomain (1 to 253 of a-z, 0-9, - and ., each part beginning and ending with "
              "a letter or digit)";
+    case ParameterFormat::kImage:
+      return "an image reference with a digest or a tag other than latest";
+    case ParameterFormat::kJsonPatch:
+      return Cat("a JSON array of RFC 6902 operations under ",
+                 absl::StrJoin(parameter.paths, " or "), ", at most ", kMaxPatchBytes, " bytes");
     case ParameterFormat::kNone:
       break;
   }
@@ -158,6 +192,9 @@ ParameterCheck CheckParameters(const ActionDefinition& action, const Struct& par
     } else {
       refuse(parameter.name, std::string(value.status().message()));
     }
+  }
+  if (absl::Status status = CheckExactlyOne(action, parameters); !status.ok()) {
+    refuse("", std::string(status.message()));
   }
   std::map<std::string_view, const Value*> sorted;  // Struct's own order differs from run to run
   for (const auto& [name, value] : parameters.fields()) sorted[name] = &value;

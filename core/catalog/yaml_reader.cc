@@ -59,11 +59,12 @@ std::optional<int64_t> YamlMap::OptionalInteger(std::string_view key) {
   return std::nullopt;
 }
 
-std::optional<absl::Duration> YamlMap::OptionalDuration(std::string_view key) {
+std::optional<absl::Duration> YamlMap::OptionalDuration(std::string_view key, bool zero_too) {
   YAML::Node node = Take(key);
   if (!node.IsDefined()) return std::nullopt;
   absl::Duration value;
-  if (node.IsScalar() && absl::ParseDuration(node.Scalar(), &value) && value >= absl::Seconds(1) &&
+  const absl::Duration least = zero_too ? absl::ZeroDuration() : absl::Seconds(1);
+  if (node.IsScalar() && absl::ParseDuration(node.Scalar(), &value) && value >= least &&
       absl::Trunc(value, absl::Seconds(1)) == value) {
     return value;
   }

@@ -43,7 +43,8 @@ class YamlMap {
   std::string Text(std::string_view key);
   std::optional<std::string> OptionalText(std::string_view key);
   std::optional<int64_t> OptionalInteger(std::string_view key);
-  std::optional<absl::Duration> OptionalDuration(std::string_view key);  // 90s, 5m
+  std::optional<absl::Duration> OptionalDuration(std::string_view key,
+                                                 bool zero_too = false);  // 90s, 5m
   bool Flag(std::string_view key, bool otherwise);
   std::vector<std::string> Texts(std::string_view key);              // at least one
   std::map<std::string, std::string> TextMap(std::string_view key);  // keys to scalars

@@ -37,8 +37,10 @@ TEST_F(CatalogTest, S2_11_TheShippedCatalogIsListedByName) {
   absl::StatusOr<Catalog> catalog = Catalog::Load(CAPSTAN_SOURCE_DIR "/catalog/actions");
 
   ASSERT_OK(catalog);
-  EXPECT_EQ(catalog->KnownNames(), "ScaleDeployment");
-  EXPECT_EQ(catalog->List().size(), 1u);
+  EXPECT_EQ(catalog->KnownNames(),
+            "CordonNode, DeletePod, DrainNode, PatchConfigMap, PatchSecret, RestartDeployment, "
+            "RolloutStatus, ScaleDeployment, UncordonNode, UpdateImage");
+  EXPECT_EQ(catalog->List().size(), 10u);
   EXPECT_EQ(catalog->Find("ScaleDeployment")->name, "ScaleDeployment");
 }
 
@@ -104,6 +106,16 @@ TEST_F(CatalogTest, RefusesARollbackThatCouldNotRun) {
   EXPECT_THAT(Catalog::Load(directory_).status(),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("rollback.parameters.namespace: missing")));
+}
+
+TEST_F(CatalogTest, RefusesARollbackThatDoesNotChoose) {
+  ActionDefinition action = Shipped("PatchSecret");
+  action.rollback->parameters.erase("restore_from");
+
+  EXPECT_THAT(Catalog::Make({action}).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       "PatchSecret: rollback.parameters: want exactly one of patch_secret, "
+                       "restore_from"));
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 
 #include "core/catalog/action_definition.h"
 #include "core/catalog/action_loader.h"
+#include "core/catalog/catalog.h"
 #include "core/status_macros.h"
 
 namespace capstan::catalog {
@@ -20,6 +21,20 @@ inline std::string ScaleDeploymentYaml() {
   std::ostringstream text;
   text << file.rdbuf();
   return text.str();
+}
+
+// All that is shipped.
+inline Catalog ShippedCatalog() {
+  absl::StatusOr<Catalog> catalog = Catalog::Load(CAPSTAN_SOURCE_DIR "/catalog/actions");
+  CAPSTAN_CHECK(catalog.ok());
+  return *std::move(catalog);
+}
+
+inline ActionDefinition Shipped(std::string_view name) {
+  const Catalog catalog = ShippedCatalog();
+  const ActionDefinition* action = catalog.Find(name);
+  CAPSTAN_CHECK(action != nullptr);
+  return *action;
 }
 
 // The shipped file with the first occurrence of `from` replaced.

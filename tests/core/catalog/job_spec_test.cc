@@ -28,7 +28,9 @@ class JobSpecTest : public ::testing::Test {
                       .actions_namespace = "capstan-actions",
                       .installation = installation_,
                       .images = images_,
-                      .traceparent = traceparent_});
+                      .traceparent = traceparent_,
+                      .captured = captured_,
+                      .create_time = create_time_});
   }
   Json RenderJson() { return Json::parse(Render()->json); }
   Json RenderPod() { return RenderJson()["spec"]["template"]["spec"]; }
@@ -41,6 +43,9 @@ class JobSpecTest : public ::testing::Test {
   std::string installation_ = "capstan";
   RunnerImages images_ = {{"kubectl", "registry.local/kubectl:v1.34.4"}};
   std::string traceparent_;
+  google::protobuf::Struct captured_;
+  absl::Time create_time_ =
+      absl::FromCivil(absl::CivilSecond(2026, 1, 2, 3, 4, 5), absl::UTCTimeZone());
 };
 
 TEST_F(JobSpecTest, S2_14_TheWholeJobIsAsTheGoldenSays) {
@@ -102,7 +107,103 @@ TEST_F(JobSpecTest, S2_64_AParameterIsOnePieceOfOneArgumentWhateverItHolds) {
 
   EXPECT_EQ(RenderPod()["initContainers"][0]["command"],
             Json({"kubectl", "scale", "--namespace=shop", "--replicas=3", "deployment", "--",
-                  "web; rm -rf / $(id) ${parameters.namespace} --all"}));
+                  "web; rm -rf / $$(id) $${parameters.namespace} --all"}));
+}
+
+TEST_F(JobSpecTest, S2_64_TheKubeletFindsNothingToExpand) {
+  parameters_["deployment"] = "$(HOME) $$(HOME) $";
+
+  EXPECT_EQ(RenderPod()["initContainers"][0]["command"][6], "$$(HOME) $$$$(HOME) $$");
+}
+
+TEST_F(JobSpecTest, S2_62_WhatMayRunTwiceSurvivesAKilledOrMovedPod) {
+  const Json ignored = {
+      {"rules",
+       Json::array({{{"action", "Ignore"},
+                     {"onExitCodes", {{"operator", "In"}, {"values", Json::array({137})}}}},
+                    {{"action", "Ignore"},
+                     {"onPodConditions",
+                      Json::array({{{"type", "DisruptionTarget"}, {"status", "True"}}})}}})}};
+  action_.effect = EffectClass::kRead;
+  EXPECT_EQ(RenderJson()["spec"]["podFailurePolicy"], ignored);
+  action_.effect = EffectClass::kIdempotent;
+  EXPECT_EQ(RenderJson()["spec"]["podFailurePolicy"], ignored);
+  EXPECT_EQ(RenderJson()["spec"]["backoffLimit"], 0);
+}
+
+TEST_F(JobSpecTest, S2_62_AnyFailureOfAnythingElseFailsTheJob) {
+  action_.effect = EffectClass::kReversible;
+  EXPECT_FALSE(RenderJson()["spec"].contains("podFailurePolicy"));
+  action_.effect = EffectClass::kDestructive;
+  EXPECT_FALSE(RenderJson()["spec"].contains("podFailurePolicy"));
+  EXPECT_EQ(RenderJson()["spec"]["backoffLimit"], 0);
+}
+
+TEST_F(JobSpecTest, ArgumentsMayHoldWhatWasCapturedAndTheExecution) {
+  action_.containers[0].argv = {"x", "${captured.replicas} ${execution.create_time}",
+                                "--id=${execution.id}", "--to=${execution.namespace}"};
+  captured_ = ParseStruct(R"({"replicas":1500000})");
+
+  EXPECT_EQ(RenderPod()["initContainers"][0]["command"],
+            Json({"x", "1500000 2026-01-02T03:04:05Z", "--id=01932b5c-7d1e-7f00-8a00-0123456789ab",
+                  "--to=capstan-actions"}));
+}
+
+TEST_F(JobSpecTest, WhatWasNotCapturedIsNamed) {
+  action_.containers[0].argv = {"x", "--uid=${captured.uid}"};
+  EXPECT_THAT(Render().status(), StatusIs(absl::StatusCode::kInvalidArgument,
+                                          "action ScaleDeployment: captured.uid is not known"));
+
+  action_.containers[0].argv = {"x", "--at=${execution.create_time}"};
+  create_time_ = absl::InfinitePast();
+  EXPECT_THAT(Render().status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       "action ScaleDeployment: execution.create_time is not known"));
+}
+
+TEST_F(JobSpecTest, S2_65_ASecretIsAMountedVolumeAndMustBeThere) {
+  action_.containers[0].secrets = {{"${parameters.deployment}-key", "/keys"}, {"fixed", "/fixed"}};
+  action_.containers[1].secrets = {{"fixed", "/other"}};
+
+  const Json pod = RenderPod();
+
+  EXPECT_EQ(
+      pod["volumes"][1],
+      Json({{"name", "secret-0"},
+            {"secret", {{"secretName", "web-key"}, {"defaultMode", 0444}, {"optional", false}}}}));
+  EXPECT_EQ(pod["volumes"].size(), 3u);
+  EXPECT_EQ(pod["initContainers"][0]["volumeMounts"][1],
+            Json({{"name", "secret-0"}, {"mountPath", "/keys"}, {"readOnly", true}}));
+  EXPECT_EQ(pod["containers"][0]["volumeMounts"][1],
+            Json({{"name", "secret-1"}, {"mountPath", "/other"}, {"readOnly", true}}));
+}
+
+TEST_F(JobSpecTest, AContainerOfAParameterThatIsNotGivenIsLeftOut) {
+  action_.containers[1].when = "note";
+  EXPECT_FALSE(RenderPod().contains("initContainers"));
+  EXPECT_EQ(RenderPod()["containers"][0]["name"], "scale");
+
+  parameters_["note"] = "x";
+  EXPECT_EQ(RenderPod()["containers"][0]["name"], "rollout-status");
+
+  action_.containers[0].when = "other";
+  parameters_.erase("note");
+  EXPECT_THAT(Render().status(), StatusIs(absl::StatusCode::kInvalidArgument,
+                                          HasSubstr("no container is for these parameters")));
+}
+
+TEST_F(JobSpecTest, AJobThatChangesANodeDoesNotRunOnIt) {
+  EXPECT_FALSE(RenderPod().contains("affinity"));
+
+  action_.target = {.api_version = "v1",
+                    .kind = "Node",
+                    .namespace_template = "",
+                    .name_template = "${parameters.deployment}"};
+
+  EXPECT_EQ(
+      RenderPod()["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+                 ["nodeSelectorTerms"][0]["matchFields"][0],
+      Json({{"key", "metadata.name"}, {"operator", "NotIn"}, {"values", Json::array({"web"})}}));
 }
 
 TEST_F(JobSpecTest, TheLastContainerIsTheMainOne) {

@@ -6,6 +6,7 @@
 
 #include "core/catalog/action_proto.h"
 #include "core/catalog/dns_name.h"
+#include "core/catalog/image_reference.h"
 #include "core/catalog/quantity.h"
 #include "core/catalog/text_template.h"
 #include "core/catalog/yaml_writer.h"
@@ -42,6 +43,53 @@ TEST(DnsNameTest, ASubdomainIsLabelsJoinedByDots) {
   EXPECT_FALSE(IsDnsSubdomain(".web"));
   EXPECT_FALSE(IsDnsSubdomain("a,b"));
   EXPECT_FALSE(IsDnsSubdomain("a/b"));
+}
+
+TEST(ImageReferenceTest, AnImageHasATagOrADigest) {
+  const std::string digest = "@sha256:" + std::string(64, 'a');
+
+  EXPECT_OK(CheckImageReference("nginx:1.27"));
+  EXPECT_OK(CheckImageReference("nginx" + digest));
+  EXPECT_OK(CheckImageReference("library/nginx:1.27" + digest));
+  EXPECT_OK(CheckImageReference("registry.example.com:5000/a/b__c/d-e.f:v1_2-3"));
+  EXPECT_OK(CheckImageReference("localhost/a:1"));
+  for (const char* none : {"nginx", "localhost:5000/nginx", "registry.example.com/a/b"}) {
+    EXPECT_THAT(CheckImageReference(none), StatusIs(kInvalid, "it has neither a tag nor a digest"));
+  }
+  EXPECT_THAT(CheckImageReference("nginx:latest"), StatusIs(kInvalid, "its tag is latest"));
+  EXPECT_THAT(CheckImageReference("nginx:latest" + digest),
+              StatusIs(kInvalid, "its tag is latest"));
+}
+
+TEST(ImageReferenceTest, RefusesWhatIsNoReference) {
+  for (const std::string& text : {std::string(),
+                                  std::string(":1"),
+                                  std::string("a:"),
+                                  std::string("/a:1"),
+                                  std::string("a//b:1"),
+                                  std::string("a/:1"),
+                                  std::string("Nginx:1"),
+                                  std::string("a b:1"),
+                                  std::string("a:1 "),
+                                  std::string("a:1\n"),
+                                  std::string("a:1=b"),
+                                  std::string("-a:1"),
+                                  std::string("a:-1"),
+                                  std::string("a@sha256:abc"),
+                                  "a@sha512:" + std::string(64, 'a'),
+                                  "a@sha256:" + std::string(64, 'A'),
+                                  std::string("a@b@c:1"),
+                                  std::string("https://a/b:1"),
+                                  std::string("a___b:1"),
+                                  std::string("a..b:1"),
+                                  std::string("a:1,b:2"),
+                                  "a:" + std::string(129, 'x'),
+                                  std::string(513, 'a') + ":1",
+                                  std::string("host:port/a:1"),
+                                  std::string("-host.x/a:1")}) {
+    EXPECT_THAT(CheckImageReference(text), StatusIs(kInvalid, "it is not an image reference"))
+        << text;
+  }
 }
 
 TEST(QuantityTest, ReadsEverySuffix) {
@@ -122,6 +170,16 @@ TEST(ActionProtoTest, TheApiShowsWhatTheFileSays) {
   EXPECT_TRUE(action.parameters(2).has_minimum());
   EXPECT_FALSE(action.parameters(0).has_minimum());
   EXPECT_EQ(action.parameters(0).format(), "dns_subdomain");
+  EXPECT_EQ(action.preconditions_size(), 5);
+  EXPECT_EQ(action.preconditions(2).name(), "current_replicas_match");
+  EXPECT_FALSE(action.preconditions(2).required());
+  EXPECT_EQ(action.preconditions(2).timeout().seconds(), 5);
+  EXPECT_NE(action.preconditions(2).description(), "");
+  EXPECT_EQ(action.postconditions_size(), 4);
+  EXPECT_TRUE(action.has_cooldown());
+  EXPECT_FALSE(action.blocks_after_failure());
+  EXPECT_TRUE(ToProto(Shipped("DrainNode")).blocks_after_failure());
+  EXPECT_EQ(ToProto(Shipped("UpdateImage")).parameters(3).format(), "image");
 }
 
 }  // namespace
