@@ -78,7 +78,7 @@ ActionEffects::ActionEffects(const catalog::Catalog& catalog, policy::PolicyEngi
                              Clock& clock, const telemetry::Tracer& tracer,
                              telemetry::WorkerMetrics& metrics, ActionOptions options)
     : options_(std::move(options)),
-      validator_(catalog, policy, conditions, client, tracer, metrics, options_),
+      validator_(catalog, policy, conditions, client, clock, tracer, metrics, options_),
       launcher_(client, clock),
       tracer_(tracer),
       metrics_(metrics),
@@ -89,9 +89,8 @@ Input ActionEffects::CreateJob(const ExecutionId& id, const Action& action,
                                const telemetry::TraceContext& trace) {
   using Kind = machine::JobCreateFailed::Kind;
   if (absl::Status failed = HitFailpoint("job.create.before"); !failed.ok()) {
-    return machine::JobCreateFailed{.kind = Kind::kTransient,
-                                    .message = std::string(failed.message()),
-                                    .infrastructure = true};
+    return machine::JobCreateFailed{
+        .kind = Kind::kTransient, .message = std::string(failed.message()), .infrastructure = true};
   }
   telemetry::Span span = tracer_.StartSpan(telemetry::kSpanJobCreate, {.parent = trace});
   const absl::Duration began = clock_.BootTime();
@@ -100,9 +99,8 @@ Input ActionEffects::CreateJob(const ExecutionId& id, const Action& action,
   metrics_.job_create_duration.Observe(clock_.BootTime() - began);
   span.SetError(created.status());
   if (absl::Status failed = HitFailpoint("job.create.after"); !failed.ok()) {
-    return machine::JobCreateFailed{.kind = Kind::kTransient,
-                                    .message = std::string(failed.message()),
-                                    .infrastructure = true};
+    return machine::JobCreateFailed{
+        .kind = Kind::kTransient, .message = std::string(failed.message()), .infrastructure = true};
   }
   if (created.ok()) {
     return machine::JobCreated{.uid = created->ref.uid,
@@ -115,11 +113,10 @@ Input ActionEffects::CreateJob(const ExecutionId& id, const Action& action,
     failed.kind = Kind::kCollision;
   } else if (why == JobFailure::kNone || why == JobFailure::kResourceExhausted) {
     failed.kind = Kind::kTransient;  // quota may be given back
-    failed.infrastructure = why == JobFailure::kResourceExhausted ||
-                            absl::IsUnavailable(created.status()) ||
-                            absl::IsDeadlineExceeded(created.status()) ||
-                            absl::IsResourceExhausted(created.status()) ||
-                            absl::IsUnknown(created.status());
+    failed.infrastructure =
+        why == JobFailure::kResourceExhausted || absl::IsUnavailable(created.status()) ||
+        absl::IsDeadlineExceeded(created.status()) || absl::IsResourceExhausted(created.status()) ||
+        absl::IsUnknown(created.status());
   } else {
     failed.kind = Kind::kRefused;
     failed.reason = ReasonOf(why);

@@ -26,8 +26,9 @@ namespace capstan::worker {
 class ActionEffects {
  public:
   ActionEffects(const catalog::Catalog& catalog, policy::PolicyEngine& policy,
-                const policy::ConditionSet& conditions, kubernetes::Client& client, Clock& clock, const telemetry::Tracer& tracer,
-                telemetry::WorkerMetrics& metrics, ActionOptions options);
+                const policy::ConditionSet& conditions, kubernetes::Client& client, Clock& clock,
+                const telemetry::Tracer& tracer, telemetry::WorkerMetrics& metrics,
+                ActionOptions options);
 
   Validator& validator() { return validator_; }
   const ActionOptions& options() const { return options_; }

@@ -50,10 +50,9 @@ std::optional<machine::TargetAnswer> TargetAnswerFor(const storage::TargetRow& t
       return std::nullopt;
     case TargetStanding::kBusy:
       answer.until = absl::InfiniteFuture();
-      answer.message =
-          target.holder.IsNone()
-              ? absl::StrCat(target.key, ": others are first in line")
-              : absl::StrCat(target.key, " is held by ", ExecutionName(target.holder));
+      answer.message = target.holder.IsNone()
+                           ? absl::StrCat(target.key, ": others are first in line")
+                           : absl::StrCat(target.key, " is held by ", ExecutionName(target.holder));
       break;
     case TargetStanding::kCooldown:
       answer.message = absl::StrCat(claim.action, " succeeded on ", target.key, " at ",

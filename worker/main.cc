@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "capstan/config/v1/worker_config.pb.h"
 #include "core/catalog/catalog.h"
 #include "core/clock.h"
@@ -31,6 +32,8 @@
 #include "worker/kubernetes/credentials.h"
 #include "worker/kubernetes/job_watch.h"
 #include "worker/policy/bundle_check.h"
+#include "worker/policy/condition_set.h"
+#include "worker/policy/opa_policy_engine.h"
 #include "worker/policy/policy_store.h"
 #include "worker/policy/rego_policy_engine.h"
 #include "worker/runner.h"
@@ -65,6 +68,9 @@ ActionOptions ActionOptionsFrom(const config::v1::WorkerConfig& config) {
   for (const auto& [alias, image] : config.kubernetes().runner_images())
     options.images[alias] = image;
   options.start_deadline = config::ToDuration(config.jobs().start_deadline());
+  options.environment = config.policy().environment();
+  options.rate_limit = static_cast<int>(config.policy().rate_limit());
+  options.rate_window = config::ToDuration(config.policy().rate_window());
   return options;
 }
 
@@ -72,6 +78,50 @@ std::vector<std::string> ActionNames(const catalog::Catalog& catalog) {
   std::vector<std::string> names;
   for (const catalog::ActionDefinition& action : catalog.List()) names.push_back(action.name);
   return names;
+}
+
+absl::StatusOr<std::unique_ptr<policy::PolicyStore>> LoadPolicies(
+    const config::v1::PolicyConfig& config, const std::string& check_program, Clock& clock,
+    telemetry::WorkerMetrics& metrics) {
+  policy::PolicyStore::Options options;
+  options.directory = config.dir();
+  options.required_bundles.assign(config.required_bundles().begin(),
+                                  config.required_bundles().end());
+  options.check_program = check_program;
+  options.limits.timeout = config::ToDuration(config.timeout());
+  return policy::PolicyStore::Create(
+      options, clock, [&metrics](policy::PolicyReload reload, const policy::PolicyStatus& status) {
+        metrics.policy_info.Set(status.digest);
+        if (reload != policy::PolicyReload::kLoaded) metrics.policy_reload_failures.Increment();
+      });
+}
+
+absl::StatusOr<std::unique_ptr<policy::PolicyEngine>> OpaEngine(
+    const config::v1::PolicyConfig& config, Clock& clock) {
+  policy::OpaPolicyEngine::Options options;
+  options.client.url = config.opa_url();
+  options.client.ca_file = config.opa_ca_file();
+  options.client.token_file = config.opa_token_file();
+  options.required_bundles.assign(config.required_bundles().begin(),
+                                  config.required_bundles().end());
+  options.timeout = config::ToDuration(config.timeout());
+  return policy::OpaPolicyEngine::Create(options, clock);
+}
+
+// What the catalog names has to be there: a condition that is missing could only ever fail.
+absl::Status CheckConditions(const catalog::Catalog& catalog,
+                             const policy::ConditionSet& conditions) {
+  for (const catalog::ActionDefinition& action : catalog.List()) {
+    for (const auto* uses : {&action.preconditions, &action.postconditions}) {
+      for (const catalog::ConditionUse& use : *uses) {
+        if (conditions.Has(use.name)) continue;
+        return absl::InvalidArgumentError(
+            absl::StrCat("catalog: action ", action.name, " names the condition ", use.name,
+                         ", want one of: ", absl::StrJoin(conditions.names(), ", ")));
+      }
+    }
+  }
+  return absl::OkStatus();
 }
 
 // Runs until SIGTERM or SIGINT. Everything is declared in the order of who needs whom, and ends in
@@ -92,24 +142,24 @@ absl::Status Serve(const config::v1::WorkerConfig& config, const sigset_t& ends)
                                  .otlp_endpoint = config.tracing().otlp_endpoint(),
                                  .sample_ratio = config.tracing().sample_ratio()}));
 
-  policy::PolicyStore::Options policy_options;
-  policy_options.directory = config.policy().dir();
-  policy_options.required_bundles.assign(config.policy().required_bundles().begin(),
-                                         config.policy().required_bundles().end());
-  CAPSTAN_ASSIGN_OR_RETURN(policy_options.check_program,
+  CAPSTAN_ASSIGN_OR_RETURN(const std::string check_program,
                            policy::FindCheckProgram(config.policy().check_program()));
-  policy_options.limits.timeout = config::ToDuration(config.policy().timeout());
+  std::unique_ptr<policy::PolicyStore> policies;  // null where an OPA server decides
+  std::unique_ptr<policy::PolicyEngine> engine;
+  if (config.policy().opa_url().empty()) {
+    CAPSTAN_ASSIGN_OR_RETURN(policies,
+                             LoadPolicies(config.policy(), check_program, clock, worker_metrics));
+    engine = std::make_unique<policy::RegoPolicyEngine>(*policies, clock);
+  } else {
+    CAPSTAN_ASSIGN_OR_RETURN(engine, OpaEngine(config.policy(), clock));
+  }
   CAPSTAN_ASSIGN_OR_RETURN(
-      const std::unique_ptr<policy::PolicyStore> policies,
-      policy::PolicyStore::Create(
-          policy_options, clock,
-          [&](policy::PolicyReload reload, const policy::PolicyStatus& status) {
-            worker_metrics.policy_info.Set(status.digest);
-            if (reload != policy::PolicyReload::kLoaded) {
-              worker_metrics.policy_reload_failures.Increment();
-            }
-          }));
-  policy::RegoPolicyEngine engine(*policies, clock);
+      const policy::ConditionSet conditions,
+      policy::ConditionSet::Load({.directory = config.catalog_dir() + "/conditions",
+                                  .check_program = check_program,
+                                  .limits = {}},
+                                 clock));
+  CAPSTAN_RETURN_IF_ERROR(CheckConditions(catalog, conditions));
 
   CAPSTAN_ASSIGN_OR_RETURN(const kubernetes::ClusterConfig cluster, ClusterOf(config.kubernetes()));
   kubernetes::ClientOptions client_options;
@@ -139,7 +189,8 @@ absl::Status Serve(const config::v1::WorkerConfig& config, const sigset_t& ends)
   CAPSTAN_ASSIGN_OR_RETURN(const auto feed, storage::OpenFeedTailer(store, observer, clock));
 
   Fence fence(clock, lease_ttl);
-  ActionEffects effects(catalog, engine, *client, clock, *tracer, worker_metrics, actions);
+  ActionEffects effects(catalog, *engine, conditions, *client, clock, *tracer, worker_metrics,
+                        actions);
   ThreadPool pool(clock, static_cast<int>(config.threads()));
   Runner runner(*committer, *leases, effects, watch, *client, pool, fence, clock, *tracer,
                 worker_metrics,
@@ -158,12 +209,13 @@ absl::Status Serve(const config::v1::WorkerConfig& config, const sigset_t& ends)
                                config.http().address(), registry,
                                {{"heartbeat", [&] { return keeper.CheckReady(); }},
                                 {"policy", [&] {
+                                   if (policies == nullptr) return absl::OkStatus();
                                    const policy::PolicyStatus status = policies->status();
                                    return status.unavailable.empty()
                                               ? absl::OkStatus()
                                               : absl::FailedPreconditionError(status.unavailable);
                                  }}}));
-  policies->Start();
+  if (policies != nullptr) policies->Start();
   watch.Start();
   CAPSTAN_RETURN_IF_ERROR(keeper.Start());
   feed->Start([&](const std::vector<storage::FeedRow>& rows) { keeper.OnFeed(rows); });

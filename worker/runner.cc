@@ -379,8 +379,7 @@ Runner::Stored Runner::Store(const RunPtr& run, Transition& transition, Input& i
 absl::Status Runner::LookAtTarget(const Run& run, Input& input) {
   auto* const validated = std::get_if<machine::Validated>(&input);
   if (validated == nullptr) return absl::InternalError("a target was asked for out of turn");
-  CAPSTAN_ASSIGN_OR_RETURN(const storage::TargetRow row,
-                           leases_.ReadTarget(validated->claim.key));
+  CAPSTAN_ASSIGN_OR_RETURN(const storage::TargetRow row, leases_.ReadTarget(validated->claim.key));
   validated->target_answer = TargetAnswerFor(row, validated->claim, run.id, leases_.DatabaseNow());
   return absl::OkStatus();
 }
@@ -530,9 +529,8 @@ std::optional<Input> Runner::Perform(const RunPtr& run, Effect effect,
     case Effect::kNone:
       return std::nullopt;
     case Effect::kValidate:
-      validation =
-          effects_.validator().Validate(run->id, run->action, SurroundingsOf(*run),
-                                        leases_.DatabaseNow(), run->span.context());
+      validation = effects_.validator().Validate(run->id, run->action, SurroundingsOf(*run),
+                                                 leases_.DatabaseNow(), run->span.context());
       return validation->input;
     case Effect::kCreateJob: {
       if (run->rendered_job.empty()) {
@@ -573,9 +571,8 @@ Surroundings Runner::SurroundingsOf(const Run& run) {
   Surroundings around;
   if (!effects_.validator().asks_for_surroundings()) return around;
   const v1::Accepted& request = run.action.request;
-  const auto row =
-      leases_.ReadSurroundings(request.target().namespace_(), effects_.options().rate_window,
-                               RequestKey(request));
+  const auto row = leases_.ReadSurroundings(request.target().namespace_(),
+                                            effects_.options().rate_window, RequestKey(request));
   around.launches = row.ok() ? row->launches : std::numeric_limits<std::int32_t>::max();
   around.prior_dry_run = row.ok() && row->prior_dry_run;
   if (request.on_conflict() != v1::Execution::ON_CONFLICT_REJECT) return around;  // it waits

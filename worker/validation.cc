@@ -17,7 +17,6 @@
 #include "core/target_name.h"
 #include "core/telemetry/span_names.h"
 #include "google/protobuf/util/time_util.h"
-#include "worker/kubernetes/facts.h"
 
 namespace capstan::worker {
 namespace {
@@ -55,9 +54,8 @@ absl::StatusOr<v1::ApprovalRule> RuleOf(const policy::Decision& decision) {
                                             : absl::StrCat(rule.reason(), "; ", one.reason));
     }
     if (one.groups.empty()) continue;
-    if (rule.groups_size() > 0 &&
-        !std::equal(rule.groups().begin(), rule.groups().end(), one.groups.begin(),
-                    one.groups.end())) {
+    if (rule.groups_size() > 0 && !std::equal(rule.groups().begin(), rule.groups().end(),
+                                              one.groups.begin(), one.groups.end())) {
       return absl::InvalidArgumentError("the rules ask for approvals by different groups at once");
     }
     *rule.mutable_groups() = {one.groups.begin(), one.groups.end()};
@@ -103,8 +101,8 @@ std::string ResultJson(const policy::Decision& decision) {
 // What moves when the target is changed: its generation if it has one (its resourceVersion moves
 // with every change of status), and its identity.
 std::string VersionOf(const Json& target) {
-  const Json& version =
-      target.contains("generation") ? target["generation"] : target.value("resource_version", Json());
+  const Json& version = target.contains("generation") ? target["generation"]
+                                                      : target.value("resource_version", Json());
   return absl::StrCat(target.value("uid", ""), " ", version.dump());
 }
 
@@ -188,12 +186,13 @@ std::string RequestKey(const v1::Accepted& request) {
 
 Validator::Validator(const catalog::Catalog& catalog, policy::PolicyEngine& policy,
                      const policy::ConditionSet& conditions, kubernetes::Client& client,
-                     const telemetry::Tracer& tracer, telemetry::WorkerMetrics& metrics,
-                     const ActionOptions& options)
+                     Clock& clock, const telemetry::Tracer& tracer,
+                     telemetry::WorkerMetrics& metrics, const ActionOptions& options)
     : catalog_(catalog),
       policy_(policy),
       conditions_(conditions),
       client_(client),
+      facts_(client, clock),
       tracer_(tracer),
       metrics_(metrics),
       options_(options) {}
@@ -204,11 +203,9 @@ absl::StatusOr<Validator::Facts> Validator::ReadFacts(const catalog::ActionDefin
   Facts facts;
   facts.as_json = Json::object();
   for (const std::string& fact : definition.facts) {
-    CAPSTAN_ASSIGN_OR_RETURN(
-        Json read, kubernetes::ReadFact(client_, fact,
-                                        {.name_space = target.namespace_(),
-                                         .name = target.name(),
-                                         .captured = ToJson(captured)}));
+    CAPSTAN_ASSIGN_OR_RETURN(Json read, facts_.Read(fact, {.name_space = target.namespace_(),
+                                                           .name = target.name(),
+                                                           .captured = ToJson(captured)}));
     if (facts.as_json.empty()) facts.target = read;
     facts.as_json[fact] = std::move(read);
   }
@@ -261,10 +258,11 @@ policy::Decision Validator::Decide(const ExecutionId& id, const Action& action,
   return decision;
 }
 
-std::vector<v1::ConditionResult> Validator::Evaluate(
-    const std::vector<catalog::ConditionUse>& uses, v1::ConditionResult::Phase phase,
-    const Action& action, const Json& parameters, const Struct& before, const Json& facts,
-    absl::Time now) {
+std::vector<v1::ConditionResult> Validator::Evaluate(const std::vector<catalog::ConditionUse>& uses,
+                                                     v1::ConditionResult::Phase phase,
+                                                     const Action& action, const Json& parameters,
+                                                     const Struct& before, const Json& facts,
+                                                     absl::Time now) {
   const v1::Target& target = action.request.target();
   const bool after = phase == v1::ConditionResult::PHASE_POST;
   const Json input = {
@@ -393,11 +391,11 @@ Validation Validator::Validate(const ExecutionId& id, const Action& action,
   result.job_namespace = options_.actions_namespace;
   result.job_name = job->name;
   result.job_spec_hash = job->spec_hash;
-  result.preconditions =
-      Evaluate(definition->preconditions, v1::ConditionResult::PHASE_PRE, action, parameters_json,
-               *before, facts->as_json, now);
+  result.preconditions = Evaluate(definition->preconditions, v1::ConditionResult::PHASE_PRE, action,
+                                  parameters_json, *before, facts->as_json, now);
   if (!definition->reads_only()) {
-    const bool follows = !action.request.retry_of().empty() || !action.request.rollback_of().empty();
+    const bool follows =
+        !action.request.retry_of().empty() || !action.request.rollback_of().empty();
     result.claim = {TargetKey(result.target), definition->name,
                     action.request.on_conflict() == v1::Execution::ON_CONFLICT_COALESCE,
                     follows ? absl::ZeroDuration() : definition->cooldown};
@@ -405,14 +403,14 @@ Validation Validator::Validate(const ExecutionId& id, const Action& action,
   result.blocks_after_failure = definition->blocks_after_failure;
 
   v1::Plan& plan = result.plan;
-  plan.set_digest(Sha256Hex(absl::StrCat(job->json, "\n", decision.bundle_digest, "\n",
-                                         VersionOf(facts->target))));
+  plan.set_digest(Sha256Hex(
+      absl::StrCat(job->json, "\n", decision.bundle_digest, "\n", VersionOf(facts->target))));
   plan.set_rendered_job(job->json);
   *plan.mutable_policy_decision() = result.decision;
   if (result.rollback.has_value()) *plan.mutable_rollback() = *result.rollback;
   for (const v1::ConditionResult& one : result.preconditions) *plan.add_condition_results() = one;
-  *plan.mutable_blast_radius() = RadiusOf(*definition, result.target, parameters_json,
-                                          facts->as_json);
+  *plan.mutable_blast_radius() =
+      RadiusOf(*definition, result.target, parameters_json, facts->as_json);
   *plan.add_expected_changes() = ExpectedChange(result.target, *before, typed);
   const bool planning = action.request.dry_run() || result.decision.requires_approval();
   if (planning && action.data.step() <= machine::ActionState::STEP_VALIDATE)

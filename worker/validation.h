@@ -14,6 +14,7 @@
 #include "core/telemetry/tracing.h"
 #include "core/telemetry/worker_metrics.h"
 #include "worker/kubernetes/client.h"
+#include "worker/kubernetes/facts_cache.h"
 #include "worker/policy/condition_set.h"
 #include "worker/policy/policy_engine.h"
 
@@ -48,11 +49,12 @@ struct Surroundings {
   std::vector<policy::PolicyInput::RunningAction> running;  // on the target, not waited for
 };
 
-// Thread-safe; every call blocks for at most a few of the client's timeouts. Owned by ActionEffects.
+// Thread-safe; every call blocks for at most a few of the client's timeouts. Owned by
+// ActionEffects.
 class Validator {
  public:
   Validator(const catalog::Catalog& catalog, policy::PolicyEngine& policy,
-            const policy::ConditionSet& conditions, kubernetes::Client& client,
+            const policy::ConditionSet& conditions, kubernetes::Client& client, Clock& clock,
             const telemetry::Tracer& tracer, telemetry::WorkerMetrics& metrics,
             const ActionOptions& options);
 
@@ -92,6 +94,7 @@ class Validator {
   policy::PolicyEngine& policy_;
   const policy::ConditionSet& conditions_;
   kubernetes::Client& client_;
+  kubernetes::FactsCache facts_;
   const telemetry::Tracer& tracer_;
   telemetry::WorkerMetrics& metrics_;
   const ActionOptions& options_;

@@ -72,9 +72,9 @@ WorkerMetrics::WorkerMetrics(MetricsRegistry& registry, absl::Span<const std::st
       conditions(registry.AddCounterFamily("capstan_condition_evaluations_total",
                                            "Answers of pre- and postconditions.",
                                            {"condition", "phase", "result"})),
-      executions_blocked(registry.AddCounterFamily(
-          "capstan_executions_blocked_total", "Executions that became BLOCKED, by reason.",
-          {"reason"})),
+      executions_blocked(registry.AddCounterFamily("capstan_executions_blocked_total",
+                                                   "Executions that became BLOCKED, by reason.",
+                                                   {"reason"})),
       kubernetes_requests(registry.AddCounterFamily(
           "capstan_kubernetes_requests_total",
           "Requests to the Kubernetes API by verb and HTTP status (none: no answer).",
@@ -104,8 +104,8 @@ WorkerMetrics::WorkerMetrics(MetricsRegistry& registry, absl::Span<const std::st
   }
   const auto* blocks = v1::Execution::BlockReason_descriptor();
   for (int i = 1; i < blocks->value_count(); ++i) {
-    executions_blocked.With({absl::AsciiStrToLower(
-        absl::StripPrefix(blocks->value(i)->name(), "BLOCK_REASON_"))});
+    executions_blocked.With(
+        {absl::AsciiStrToLower(absl::StripPrefix(blocks->value(i)->name(), "BLOCK_REASON_"))});
   }
 }
 
