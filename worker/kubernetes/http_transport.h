@@ -1,4 +1,4 @@
-// One HTTP exchange at a time over pooled libcurl handles. The only file that knows libcurl.
+// One HTTP exchange at a time over pooled libcurl handles. The only file here that knows libcurl.
 #pragma once
 
 #include <functional>

@@ -46,6 +46,16 @@ nlohmann::json Nested(int depth) {
   return value;
 }
 
+// Rules each of which is eight times as long as the one before: the last has 2 GiB.
+std::string TextThatGrows() {
+  std::string rules = "x0 := \"0123456789abcdef\"\n";
+  for (int i = 0; i < 9; ++i) {
+    const std::string x = absl::StrCat("x", i);
+    absl::StrAppend(&rules, "x", i + 1, " := concat(\"\", [", Repeat(x + ", ", 7), x, "])\n");
+  }
+  return rules + "\n" + Denies("\tcount(x9) > 1");
+}
+
 std::vector<Bomb> Bombs() {
   const std::vector<int> thousand(1000, 1);
   const std::string subject = std::string(200000, 'a');
@@ -92,8 +102,9 @@ std::vector<Bomb> Bombs() {
        {{"text", std::string(100000, '[') + std::string(100000, ']')}}},
       {"RangeOfABillion", Denies("\tcount(numbers.range(1, 1000000000)) > 1"), {}},
       {"WideText", Denies("\tsprintf(\"%1000000000d\", [1]) != \"\""), {}},
+      {"TextThatGrows", TextThatGrows(), {}},
       {"WalkThroughALargeInput",
-       Denies("\tcount([p | walk(input, [p, _])]) > 1"),
+       Denies("\tcount([p | some p; walk(input, [p, _])]) > 1"),
        {{"n", std::vector<std::vector<int>>(300, std::vector<int>(300, 1))}}},
   };
 }
