@@ -46,7 +46,7 @@ TEST(LoadTest, StartsFromTheDefaultsOfTheProto) {
   EXPECT_EQ(ToDuration(config.jobs().start_deadline()), absl::Seconds(120));
   EXPECT_EQ(config.lease().max_executions(), 256u);
   EXPECT_EQ(config.http().address(), "127.0.0.1:9464");
-  EXPECT_EQ(config.policy().required_bundles_size(), 3);
+  EXPECT_EQ(config.policy().required_bundles_size(), 5);
 }
 
 TEST(LoadTest, EveryDefaultOfTheServerIsReadable) {
