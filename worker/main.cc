@@ -230,7 +230,7 @@ absl::Status Serve(const config::v1::WorkerConfig& config, const sigset_t& ends)
   keeper.Stop(config::ToDuration(config.drain_timeout()));
   pool.Stop();
   watch.Stop();
-  policies->Stop();
+  if (policies != nullptr) policies->Stop();
   return absl::OkStatus();
 }
 

@@ -41,6 +41,7 @@ inline constexpr Resource kNamespaces{"/api/v1", "namespaces"};  // cluster-scop
 inline constexpr Resource kNodes{"/api/v1", "nodes"};            // cluster-scoped
 inline constexpr Resource kDeployments{"/apis/apps/v1", "deployments"};
 inline constexpr Resource kReplicaSets{"/apis/apps/v1", "replicasets"};
+inline constexpr Resource kStatefulSets{"/apis/apps/v1", "statefulsets"};
 inline constexpr Resource kConfigMaps{"/api/v1", "configmaps"};
 inline constexpr Resource kSecrets{"/api/v1", "secrets"};
 inline constexpr Resource kPodDisruptionBudgets{"/apis/policy/v1", "poddisruptionbudgets"};
@@ -64,6 +65,7 @@ struct CallOptions {
   // Deletes of pods only: how long the pod may take to stop, in whole seconds; without it the pod's
   // own terminationGracePeriodSeconds.
   std::optional<absl::Duration> grace = {};
+  bool dry_run = false;  // creates only: everything but storing it (dryRun=All)
 };
 
 enum class PatchType { kJson, kMerge, kStrategicMerge };

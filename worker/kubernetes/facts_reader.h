@@ -15,11 +15,6 @@
 
 namespace capstan::kubernetes {
 
-inline constexpr Resource kConfigMaps{"/api/v1", "configmaps"};
-inline constexpr Resource kReplicaSets{"/apis/apps/v1", "replicasets"};
-inline constexpr Resource kStatefulSets{"/apis/apps/v1", "statefulsets"};
-inline constexpr Resource kPodDisruptionBudgets{"/apis/policy/v1", "poddisruptionbudgets"};
-
 // One reader a kind; errors and shapes as facts.h says.
 absl::StatusOr<Json> ReadDeploymentFact(Client& client, const FactTarget& target,
                                         const CallOptions& options);
