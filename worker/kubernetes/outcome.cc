@@ -54,6 +54,13 @@ constexpr WaitingReason kEventReasons[] = {
     {"FailedCreatePodSandBox", JobFailure::kNone},
 };
 
+// The events of a pod that was taken off its node and may be gone.
+constexpr std::string_view kEvictionReasons[] = {"Evicted", "Preempted", "TaintManagerEviction"};
+
+// The kubelet cuts a message that it takes from the log.
+constexpr size_t kWholeMessageBytes = 2000;
+constexpr std::ptrdiff_t kWholeMessageLines = 79;
+
 template <size_t n>
 const WaitingReason* FindReason(const WaitingReason (&table)[n], std::string_view reason) {
   for (const WaitingReason& row : table) {
@@ -81,12 +88,16 @@ const Json* TrueCondition(const Json& object, std::string_view type) {
   return nullptr;
 }
 
+bool IsMissingAccount(const std::string& refusal) {
+  return absl::StrContains(refusal, "serviceaccount") && absl::StrContains(refusal, "not found");
+}
+
 // What a refusal by the API server's checks means, told from its text: quota, RBAC and admission
 // share their codes.
 JobFailure FailureOfRefusal(const std::string& message) {
   const auto says = [&](const char* text) { return absl::StrContains(message, text); };
   if (says("exceeded quota") || says("limited to")) return JobFailure::kResourceExhausted;
-  if (says("serviceaccount") && says("not found")) return JobFailure::kConfiguration;
+  if (IsMissingAccount(message)) return JobFailure::kConfiguration;
   if (says("forbidden") || says("denied") || says("violates PodSecurity")) {
     return JobFailure::kForbidden;
   }
@@ -148,6 +159,21 @@ std::string ExitMeaning(int64_t exit_code) {
   }
 }
 
+// The scheduler's events have no lastTimestamp.
+absl::Time EventTime(const Json& event) {
+  const absl::Time last = TimeField(event, {"lastTimestamp"});
+  if (last != absl::InfinitePast()) return last;
+  const absl::Time repeated = TimeField(event, {"series", "lastObservedTime"});
+  return repeated != absl::InfinitePast() ? repeated : TimeField(event, {"eventTime"});
+}
+
+// A mount that fails is reported twice, over and over: with the name of what is missing, and as
+// "timed out waiting for the condition", which helps nobody.
+bool NamesNothing(const Json& event) {
+  return StringField(event, {"reason"}) == "FailedMount" &&
+         !absl::StrContains(StringField(event, {"message"}), "not found");
+}
+
 // The newest Warning among the events, for what states no longer tell.
 const Json* LastWarning(absl::Span<const Json> events) {
   const Json* last = nullptr;
@@ -156,12 +182,43 @@ const Json* LastWarning(absl::Span<const Json> events) {
     const std::string reason = StringField(event, {"reason"});
     // These only repeat the Job's own condition.
     if (reason == "BackoffLimitExceeded" || reason == "DeadlineExceeded") continue;
-    if (last == nullptr ||
-        TimeField(event, {"lastTimestamp"}) >= TimeField(*last, {"lastTimestamp"})) {
-      last = &event;
-    }
+    const bool better = last == nullptr || (NamesNothing(*last) && !NamesNothing(event));
+    const bool worse = last != nullptr && NamesNothing(event) && !NamesNothing(*last) &&
+                       StringField(*last, {"reason"}) == "FailedMount";
+    if (better || (!worse && EventTime(event) >= EventTime(*last))) last = &event;
   }
   return last;
+}
+
+const Json* LastEviction(absl::Span<const Json> events) {
+  const Json* last = nullptr;
+  for (const Json& event : events) {
+    const std::string reason = StringField(event, {"reason"});
+    if (std::find(std::begin(kEvictionReasons), std::end(kEvictionReasons), reason) ==
+        std::end(kEvictionReasons)) {
+      continue;
+    }
+    if (last == nullptr || EventTime(event) >= EventTime(*last)) last = &event;
+  }
+  return last;
+}
+
+// Refused by the API server in the action's own calls: what kubectl and capstan-action print.
+bool IsForbidden(const std::string& output) {
+  return absl::StrContains(output, "(Forbidden)") ||
+         absl::StrContains(output, "is forbidden: User \"");
+}
+
+// True when the refusal is all that a program said.
+bool IsFirstWord(const std::string& output) {
+  return output.size() < kWholeMessageBytes &&
+         std::count(output.begin(), output.end(), '\n') < kWholeMessageLines &&
+         IsForbidden(output.substr(0, output.find('\n')));
+}
+
+std::string MissingAccount(const std::string& refusal) {
+  return Cat("the action's ServiceAccount does not exist in the namespace of the Job: ",
+             Quoted(refusal));
 }
 
 std::string WithWarning(std::string message, absl::Span<const Json> events) {
@@ -217,12 +274,21 @@ void ExplainPodFailure(const Json& pod, JobOutcome* outcome) {
   const int64_t exit_code = IntField(*terminated, {"exitCode"});
   const WaitingReason* known = FindReason(kTerminatedReasons, reason);
   const bool cannot_run = exit_code == 126 || exit_code == 127;
-  // What kubectl and our own tools print when the API server refuses the action itself.
-  const bool forbidden = absl::StrContains(outcome->termination_message, "(Forbidden)");
+  const bool forbidden = IsForbidden(outcome->termination_message);
   outcome->failure = known != nullptr ? known->failure
                      : cannot_run     ? JobFailure::kConfiguration
                      : forbidden      ? JobFailure::kForbidden
                                       : JobFailure::kJobFailed;
+  if (outcome->failure == JobFailure::kForbidden) {
+    const bool at_start =
+        container == ContainersOf(pod).front() && IsFirstWord(outcome->termination_message);
+    outcome->message =
+        Cat("the action's account lacks a right: container ", StringField(*container, {"name"}),
+            at_start ? " was refused before it reported any change: "
+                     : " was refused after a part of the action was done: ",
+            Quoted(outcome->termination_message));
+    return;
+  }
   outcome->message = Cat("container ", StringField(*container, {"name"}), " ended with exit code ",
                          exit_code, ExitMeaning(exit_code));
   if (!outcome->termination_message.empty()) {
@@ -241,7 +307,9 @@ void ExplainMissingPod(absl::Span<const Json> events, JobOutcome* outcome) {
   const Json* warning = LastWarning(events);
   if (warning == nullptr || StringField(*warning, {"reason"}) != "FailedCreate") return;
   const std::string message = StringField(*warning, {"message"});
-  SetWaiting("FailedCreate", message, FailureOfRefusal(message), outcome);
+  const JobFailure failure = FailureOfRefusal(message);
+  SetWaiting("FailedCreate", IsMissingAccount(message) ? MissingAccount(message) : message, failure,
+             outcome);
 }
 
 void ExplainWaitingPod(const Json& pod, absl::Span<const Json> events, JobOutcome* outcome) {
@@ -302,10 +370,21 @@ void ExplainFailure(const JobObservation& observation, const Json& condition,
   }
   // Pods can be gone before they are read; the Job's verdict stands without them.
   const std::string condition_message = StringField(condition, {"message"});
+  if (const Json* eviction = LastEviction(events)) {
+    outcome->failure = JobFailure::kEvicted;
+    outcome->message = Cat("the pod was taken off its node and is gone: ",
+                           Quoted(StringField(*eviction, {"message"})));
+    return;
+  }
   const Json* warning = LastWarning(events);
-  outcome->failure = warning != nullptr && StringField(*warning, {"reason"}) == "FailedCreate"
-                         ? FailureOfRefusal(StringField(*warning, {"message"}))
-                         : JobFailure::kJobFailed;
+  const std::string warned = warning == nullptr ? "" : StringField(*warning, {"message"});
+  const bool refused = warning != nullptr && StringField(*warning, {"reason"}) == "FailedCreate";
+  if (refused && IsMissingAccount(warned)) {
+    outcome->failure = JobFailure::kConfiguration;
+    outcome->message = MissingAccount(warned);
+    return;
+  }
+  outcome->failure = refused ? FailureOfRefusal(warned) : JobFailure::kJobFailed;
   outcome->message =
       WithWarning(Cat("the Job failed: ", reason, ": ", Quoted(condition_message)), events);
 }

@@ -347,6 +347,129 @@ TEST(OutcomeTest, S2_65_TheMissingSecretIsNamed) {
   EXPECT_THAT(outcome.waiting_message, HasSubstr("registry-login"));
 }
 
+TEST(OutcomeTest, S2_65_TheMissingMountIsNamedThoughALaterEventDoesNot) {
+  for (const char* missing :
+       {"secret \"db-patch\" not found", "configmap \"settings\" not found"}) {
+    Json useless = Warning(
+        "FailedMount", "Unable to attach or mount volumes: timed out waiting for the condition");
+    useless["lastTimestamp"] = "2026-01-02T03:06:10Z";
+    const Json naming = Warning(
+        "FailedMount", std::string("MountVolume.SetUp failed for volume \"v\" : ") + missing);
+
+    for (const std::vector<Json>& events :
+         {std::vector<Json>{naming, useless}, std::vector<Json>{useless, naming}}) {
+      const JobOutcome outcome =
+          Judge(JobWith({}), {PodWith({Waiting("main", "ContainerCreating")})}, events);
+
+      EXPECT_EQ(outcome.waiting_reason, "FailedMount");
+      EXPECT_EQ(outcome.waiting_failure, JobFailure::kConfiguration);
+      EXPECT_THAT(outcome.waiting_message, HasSubstr(missing));
+    }
+  }
+}
+
+TEST(OutcomeTest, S2_48_AMissingAccountIsNamedAsSuch) {
+  const std::vector<Json> events = {
+      Warning("FailedCreate",
+              "Error creating: pods \"capstan-1-\" is forbidden: error looking up service account "
+              "actions/capstan-scale: serviceaccount \"capstan-scale\" not found")};
+
+  const JobOutcome waiting = Judge(JobWith({}), {}, events);
+  const JobOutcome failed = Judge(JobWith({kBackoffLimitExceeded}), {}, events);
+
+  EXPECT_EQ(waiting.waiting_failure, JobFailure::kConfiguration);
+  EXPECT_THAT(waiting.waiting_message, HasSubstr("the action's ServiceAccount does not exist"));
+  EXPECT_THAT(waiting.waiting_message, HasSubstr("actions/capstan-scale"));
+  EXPECT_EQ(failed.failure, JobFailure::kConfiguration);
+  EXPECT_THAT(failed.message, HasSubstr("the action's ServiceAccount does not exist"));
+}
+
+constexpr char kRefusal[] =
+    "Error from server (Forbidden): deployments.apps \"web\" is forbidden: User \"u\" cannot patch "
+    "resource \"deployments\"\n";
+
+TEST(OutcomeTest, S2_48_AMissingRoleShowsAsARefusalBeforeAnyChange) {
+  const JobOutcome outcome = Judge(
+      JobWith({kBackoffLimitExceeded}),
+      {PodWith({Waiting("main", "PodInitializing")}, {Terminated("scale", 1, "Error", kRefusal)})});
+
+  EXPECT_EQ(outcome.failure, JobFailure::kForbidden);
+  EXPECT_THAT(outcome.message,
+              HasSubstr("container scale was refused before it reported any change"));
+  EXPECT_THAT(outcome.message, HasSubstr("cannot patch resource \"deployments\""));
+}
+
+TEST(OutcomeTest, S2_48_ARefusalMidRunSaysThatAPartWasDone) {
+  const JobOutcome later_container = Judge(
+      JobWith({kBackoffLimitExceeded}),
+      {PodWith({Terminated("main", 1, "Error", kRefusal)}, {Terminated("scale", 0, "Completed")})});
+  const JobOutcome later_line =
+      Judge(JobWith({kBackoffLimitExceeded}),
+            {PodWith({Terminated("main", 1, "Error",
+                                 "node/a cordoned\nerror when evicting pods/\"p\" -n \"n\": pods "
+                                 "\"p\" is forbidden: User \"u\" cannot create resource "
+                                 "\"pods/eviction\"\n")})});
+
+  EXPECT_EQ(later_container.failure, JobFailure::kForbidden);
+  EXPECT_THAT(later_container.message, HasSubstr("refused after a part of the action was done"));
+  EXPECT_EQ(later_line.failure, JobFailure::kForbidden);
+  EXPECT_THAT(later_line.message, HasSubstr("refused after a part of the action was done"));
+}
+
+TEST(OutcomeTest, S2_48_ACutMessageIsNotTakenForTheFirstWord) {
+  const JobOutcome outcome =
+      Judge(JobWith({kBackoffLimitExceeded}),
+            {PodWith({Terminated("main", 1, "Error", kRefusal + std::string(2048, 'x'))})});
+
+  EXPECT_THAT(outcome.message, HasSubstr("after a part of the action was done"));
+}
+
+TEST(OutcomeTest, S2_66_AnEvictedPodThatIsGoneIsToldByItsEvents) {
+  Json eviction = Warning("TaintManagerEviction", "Marking for deletion Pod actions/capstan-1-abc");
+  eviction["type"] = "Normal";
+
+  const JobOutcome outcome =
+      Judge(JobWith({kBackoffLimitExceeded}), {},
+            {Warning("FailedScheduling", "0/1 nodes are available"), eviction});
+
+  EXPECT_EQ(outcome.failure, JobFailure::kEvicted);
+  EXPECT_THAT(outcome.message, HasSubstr("Marking for deletion Pod actions/capstan-1-abc"));
+}
+
+TEST(OutcomeTest, S2_66_EventsWithoutALastTimestampAreOrderedByTheirEventTime) {
+  Json scheduling = Warning("FailedScheduling", "0/1 nodes are available: 1 Insufficient cpu");
+  scheduling["lastTimestamp"] = nullptr;
+  scheduling["eventTime"] = "2026-01-02T03:05:00.123456Z";
+
+  const JobOutcome outcome = Judge(JobWith({Condition("Failed", "DeadlineExceeded")}), {},
+                                   {scheduling, Warning("FailedCreate", "an older one")});
+
+  EXPECT_THAT(outcome.message, HasSubstr("last warning: FailedScheduling: 0/1 nodes"));
+}
+
+TEST(OutcomeTest, S2_62_AReplacedPodIsCounted) {
+  Json first = PodWith({Terminated("main", 137, "Error")});
+  first["metadata"]["creationTimestamp"] = "2026-01-02T03:04:05Z";
+
+  const JobOutcome outcome = Judge(JobWith({Condition("Complete", "CompletionsReached")}),
+                                   {first, PodWith({Terminated("main", 0, "Completed")})});
+
+  EXPECT_TRUE(outcome.succeeded);
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_EQ(outcome.pods_started, 2);
+}
+
+TEST(OutcomeTest, S2_62_AFailureThatNoRuleTolerates) {
+  const JobOutcome outcome =
+      Judge(JobWith({Condition("Failed", "PodFailurePolicy",
+                               "Container main for pod a/b failed with exit code 137 matching "
+                               "FailJob rule at index 0")}),
+            {});
+
+  EXPECT_EQ(outcome.failure, JobFailure::kJobFailed);
+  EXPECT_THAT(outcome.message, HasSubstr("exit code 137 matching FailJob rule"));
+}
+
 TEST(OutcomeTest, ASuspendedJobWaitsForNobody) {
   Json job = JobWith({});
   job["spec"]["suspend"] = true;
@@ -404,6 +527,13 @@ TEST(FailureOfCreateTest, S2_18_RefusalsOfTheCreateAreSorted) {
             JobFailure::kConfiguration);
   EXPECT_EQ(FailureOfCreate(Refused(404, "namespaces \"a\" not found")),
             JobFailure::kConfiguration);
+}
+
+TEST(FailureOfCreateTest, S2_69a_QuotaAndRbacAreDifferentReasons) {
+  const absl::Status quota = Refused(403, "jobs.batch \"j\" is forbidden: exceeded quota: few");
+  const absl::Status rbac = Refused(403, "jobs.batch is forbidden: User \"u\" cannot create");
+
+  EXPECT_NE(JobFailureName(FailureOfCreate(quota)), JobFailureName(FailureOfCreate(rbac)));
 }
 
 TEST(FailureOfCreateTest, ErrorsThatMayPassAreNoFailure) {
