@@ -6,6 +6,7 @@
 #   tools.sh grpcurl     talks to the servers as a stranger would
 #   tools.sh opa         checks the policies with another engine
 #   tools.sh otelcol     the OpenTelemetry Collector of otelcol/: OTLP in, JSON lines out
+#   tools.sh kwok        plays the kubelets of nodes that are not there, for cluster.sh kwok
 #   tools.sh prometheus  Debian's, out of its package: nothing is installed, no service starts
 #
 # Environment:
@@ -48,6 +49,10 @@ case ${1:-} in
   otelcol)
     version=$(cat otelcol/go.mod otelcol/go.sum otelcol/main.go | sha256sum | cut -c1-16)
     make_it() { with_go build -C otelcol "${strip[@]}" -o "$folder/new/otelcol" .; }
+    ;;
+  kwok)
+    version=v0.8.0
+    make_it() { with_go install "${strip[@]}" "sigs.k8s.io/kwok/cmd/kwok@$version"; }
     ;;
   prometheus)
     version=debian

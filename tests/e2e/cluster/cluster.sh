@@ -10,6 +10,8 @@
 #   cluster.sh audit           print the changes the apiserver has seen, one a line
 #   cluster.sh exec CMD...     run CMD inside the node
 #   cluster.sh load TAR...     import OCI image archives into the node
+#   cluster.sh load-action PROGRAM
+#                              pack this tree's capstan-action into its image and import that
 #   cluster.sh down [--all]    stop and remove it (idempotent); --all: every cluster
 #
 # The node is a set of namespaces (mount, network, process, ipc, host name) joined
@@ -17,7 +19,7 @@
 # read-only, and killing its first process ends every process, mount and interface
 # of the cluster. The one way in is the apiserver on a free port of 127.0.0.1, held
 # by a small forwarder; the same address is right inside, so one kubeconfig serves
-# both sides. `up`, `down`, `exec` and `load` need root and exit 77 without it, so
+# both sides. All that changes or enters a node needs root and exits 77 without it, so
 # that a caller can tell "skipped" from "failed".
 #
 # Environment:
@@ -52,6 +54,7 @@ main() {
     env) print_env ;;
     exec) need_root exec; need_running; in_node "$@" ;;
     load) need_root load; need_running; load_images "$@" ;;
+    load-action) need_root load-action; need_running; load_action "${1:?load-action: give the program}" ;;
     down)
       case ${1:-} in
         --all) down_all ;;

@@ -17,7 +17,7 @@ declare -A ARTIFACT
 inputs_of() {
   case $1 in
     images)
-      printf '%s\n' "${ARTIFACT[kube]}" "$PAUSE_IMAGE" "$KUBECTL_IMAGE" "$WEB_IMAGE" "$BUSYBOX_IMAGE"
+      printf '%s\n' "${ARTIFACT[kube]}" "$PAUSE_IMAGE" "$KUBECTL_IMAGE" "$WEB_IMAGE" "$BUSYBOX_IMAGE" "$ECHO_ARGV_IMAGE"
       cat "$HERE"/image/* ;;
     *)
       printf '%s\n' "${GO_BUILD_ENV[@]}" "$(linker_flags "$1")"
@@ -157,7 +157,7 @@ make_images() {
   local out=$1 work name
   say "build $2: images"
   work=$(mktemp -d)
-  mkdir -p "$work"/{pause,kubectl/bin,kubectl/tmp,busybox/bin,busybox/tmp}
+  mkdir -p "$work"/{pause,kubectl/bin,kubectl/tmp,busybox/bin,busybox/tmp,echo-argv/bin}
   chmod 1777 "$work"/*/tmp
   gcc -O2 -Wall -Wextra -Werror -static -s -o "$work/pause/pause" "$HERE/image/pause.c"
   "$HERE/image/pack.sh" "$out/pause.tar" "$work/pause" "$PAUSE_IMAGE $WEB_IMAGE" /pause
@@ -166,5 +166,18 @@ make_images() {
   cp "$(command -v busybox)" "$work/busybox/bin/busybox"
   busybox --list | grep -vx busybox | while read -r name; do ln -s busybox "$work/busybox/bin/$name"; done
   "$HERE/image/pack.sh" "$out/busybox.tar" "$work/busybox" "$BUSYBOX_IMAGE" ''
+  gcc -O2 -Wall -Wextra -Werror -static -s -o "$work/echo-argv/bin/echo-argv" "$HERE/image/echo-argv.c"
+  for name in kubectl capstan-action; do ln -s echo-argv "$work/echo-argv/bin/$name"; done
+  "$HERE/image/pack.sh" "$out/echo-argv.tar" "$work/echo-argv" "$ECHO_ARGV_IMAGE" /bin/echo-argv
   rm -rf "$work"
+}
+
+# Packs program $1 of this tree as capstan-action and imports it into the node.
+load_action() {
+  local work
+  work=$(mktemp -d)
+  # shellcheck disable=SC2064 # this folder, now
+  trap "rm -rf '$work'" EXIT
+  "$HERE/image/program.sh" "$work/action.tar" "$1" "$ACTION_IMAGE"
+  load_images "$work/action.tar"
 }

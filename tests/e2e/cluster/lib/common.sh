@@ -15,6 +15,9 @@ readonly PAUSE_IMAGE=registry.k8s.io/pause:3.10
 readonly KUBECTL_IMAGE=registry.k8s.io/kubectl:v$KUBERNETES_VERSION
 readonly WEB_IMAGE=capstan.test/web:1
 readonly BUSYBOX_IMAGE=capstan.test/busybox:1
+readonly ECHO_ARGV_IMAGE=capstan.test/echo-argv:1
+# The name under which capstan-action is published; `load-action` gives it to the one of this tree.
+readonly ACTION_IMAGE=registry.capstan.dev/capstan-action:v0.1.0
 
 readonly EXIT_NEEDS_ROOT=77
 readonly EXIT_DOWN=3
