@@ -52,7 +52,17 @@ case ${1:-} in
     ;;
   kwok)
     version=v0.8.0
-    make_it() { with_go install "${strip[@]}" "sigs.k8s.io/kwok/cmd/kwok@$version"; }
+    # Beside it, stages.yaml: what it makes of nodes and pods, as its module has it.
+    make_it() {
+      local module file
+      with_go install "${strip[@]}" "sigs.k8s.io/kwok/cmd/kwok@$version"
+      module=$(go env GOMODCACHE)/sigs.k8s.io/kwok@$version/kustomize/stage
+      for file in node/fast/node-initialize node/heartbeat-with-lease/node-heartbeat-with-lease \
+        pod/fast/pod-ready pod/fast/pod-complete pod/fast/pod-delete; do
+        cat "$module/$file.yaml"
+        echo ---
+      done > "$folder/stages.yaml"
+    }
     ;;
   prometheus)
     version=debian

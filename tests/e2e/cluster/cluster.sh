@@ -12,6 +12,7 @@
 #   cluster.sh load TAR...     import OCI image archives into the node
 #   cluster.sh load-action PROGRAM
 #                              pack this tree's capstan-action into its image and import that
+#   cluster.sh kwok N          add N nodes that are played only: their pods run without a process
 #   cluster.sh down [--all]    stop and remove it (idempotent); --all: every cluster
 #
 # The node is a set of namespaces (mount, network, process, ipc, host name) joined
@@ -43,6 +44,8 @@ source "$HERE/lib/credentials.sh"
 source "$HERE/lib/node.sh"
 # shellcheck source-path=SCRIPTDIR
 source "$HERE/lib/lifecycle.sh"
+# shellcheck source-path=SCRIPTDIR
+source "$HERE/lib/kwok.sh"
 
 name_artifacts
 
@@ -55,6 +58,7 @@ main() {
     exec) need_root exec; need_running; in_node "$@" ;;
     load) need_root load; need_running; load_images "$@" ;;
     load-action) need_root load-action; need_running; load_action "${1:?load-action: give the program}" ;;
+    kwok) need_root kwok; need_running; kwok "${1:-}" ;;
     down)
       case ${1:-} in
         --all) down_all ;;

@@ -134,7 +134,9 @@ status() {
   local part broken=0
   [ -d "$STATE" ] || { echo "cluster $NAME: down"; return "$EXIT_DOWN"; }
   [ -r "$STATE" ] || { echo "cluster $NAME: belongs to root, ask as root"; return 1; }
-  for part in "${PARTS[@]}"; do
+  local parts=("${PARTS[@]}")
+  [ ! -e "$STATE/pids/kwok" ] || parts+=(kwok)
+  for part in "${parts[@]}"; do
     if part_runs "$part"; then
       echo "$part: running, pid $(part_pid "$part")"
     else
