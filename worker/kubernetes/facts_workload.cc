@@ -1,4 +1,4 @@
-// Facts of a Deployment's pods.
+// Facts of the pods of a Deployment, or of those that use a ConfigMap.
 #include <algorithm>
 
 #include "core/status_macros.h"
@@ -73,10 +73,62 @@ void AddPod(const Json& pod, Json* fact) {
   Count(seen.oom_killed, &(*fact)["oom_killed"]);
 }
 
+bool Names(const Json& object, FieldPath path, std::string_view name) {
+  return StringField(object, path) == name;
+}
+
+bool VolumeUses(const Json& volume, std::string_view config_map) {
+  if (Names(volume, {"configMap", "name"}, config_map)) return true;
+  for (const Json& source : ArrayField(volume, {"projected", "sources"})) {
+    if (Names(source, {"configMap", "name"}, config_map)) return true;
+  }
+  return false;
+}
+
+bool ContainerUses(const Json& container, std::string_view config_map) {
+  for (const Json& source : ArrayField(container, {"envFrom"})) {
+    if (Names(source, {"configMapRef", "name"}, config_map)) return true;
+  }
+  for (const Json& variable : ArrayField(container, {"env"})) {
+    if (Names(variable, {"valueFrom", "configMapKeyRef", "name"}, config_map)) return true;
+  }
+  return false;
+}
+
+bool PodUses(const Json& pod, std::string_view config_map) {
+  for (const Json& volume : ArrayField(pod, {"spec", "volumes"})) {
+    if (VolumeUses(volume, config_map)) return true;
+  }
+  for (std::string_view list : {"initContainers", "containers"}) {
+    for (const Json& container : ArrayField(pod, {"spec", list})) {
+      if (ContainerUses(container, config_map)) return true;
+    }
+  }
+  return false;
+}
+
+Json NoPods() {
+  return {{"found", true},      {"pods", Json::array()},   {"running_pods", 0}, {"ready_pods", 0},
+          {"crash_looping", 0}, {"image_pull_failing", 0}, {"oom_killed", 0}};
+}
+
+absl::StatusOr<Json> ReadUsers(Client& client, const FactTarget& target,
+                               const CallOptions& options) {
+  CAPSTAN_ASSIGN_OR_RETURN(
+      const ListResult pods,
+      client.List({.resource = kPods, .name_space = target.name_space}, options));
+  Json fact = NoPods();
+  for (const Json& pod : pods.items) {
+    if (PodUses(pod, target.name) && !IsFinishedPod(pod)) AddPod(pod, &fact);
+  }
+  return fact;
+}
+
 }  // namespace
 
 absl::StatusOr<Json> ReadWorkloadFact(Client& client, const FactTarget& target,
                                       const CallOptions& options) {
+  if (target.kind == "ConfigMap") return ReadUsers(client, target, options);
   CAPSTAN_ASSIGN_OR_RETURN(const std::optional<Json> deployment,
                            Find(client, kDeployments, target.name_space, target.name, options));
   if (!deployment) return Json{{"found", false}};
@@ -90,16 +142,10 @@ absl::StatusOr<Json> ReadWorkloadFact(Client& client, const FactTarget& target,
   CAPSTAN_ASSIGN_OR_RETURN(const ListResult nodes, client.List({.resource = kNodes}, options));
   CAPSTAN_ASSIGN_OR_RETURN(const Amounts per_pod, RequestsOf(pod_spec));
 
-  Json fact = {{"found", true},
-               {"pods", Json::array()},
-               {"running_pods", 0},
-               {"ready_pods", 0},
-               {"crash_looping", 0},
-               {"image_pull_failing", 0},
-               {"oom_killed", 0},
-               {"matching_nodes", 0},
-               {"ready_matching_nodes", 0},
-               {"per_pod", per_pod.ToJson()}};
+  Json fact = NoPods();
+  fact["per_pod"] = per_pod.ToJson();
+  fact["matching_nodes"] = 0;
+  fact["ready_matching_nodes"] = 0;
   for (const Json& pod : pods.items) AddPod(pod, &fact);
   const Json node_selector = {{"matchLabels", ObjectField(pod_spec, {"nodeSelector"})}};
   for (const Json& node : nodes.items) {

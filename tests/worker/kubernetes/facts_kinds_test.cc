@@ -311,6 +311,32 @@ TEST_F(WorkloadFactTest, AQuantityThatIsNoneIsAnError) {
               StatusIs(absl::StatusCode::kInternal, HasSubstr("cpu: got \"lots\"")));
 }
 
+TEST_F(FactKindsTest, ThePodsThatUseAConfigMapAreItsWorkload) {
+  Json by_volume = Pod("volume", "n1");
+  by_volume["spec"]["volumes"] = Json::array({{{"configMap", {{"name", "settings"}}}}});
+  Json by_projection = Pod("projection", "n1");
+  by_projection["spec"]["volumes"] = Json::array(
+      {{{"projected", {{"sources", Json::array({{{"configMap", {{"name", "settings"}}}}})}}}}});
+  Json by_variables = Pod("variables", "n1");
+  by_variables["spec"]["containers"][0]["envFrom"] =
+      Json::array({{{"configMapRef", {{"name", "settings"}}}}});
+  Json by_key = Pod("key", "n1");
+  by_key["spec"]["initContainers"] = Json::array(
+      {{{"env", Json::array({{{"valueFrom", {{"configMapKeyRef", {{"name", "settings"}}}}}}})}}});
+  by_key["status"]["conditions"][0]["status"] = "False";
+  Json other = Pod("other", "n1");
+  other["spec"]["volumes"] = Json::array({{{"configMap", {{"name", "others"}}}}});
+  objects_["/api/v1/namespaces/shop/pods"] =
+      Json::array({by_volume, by_projection, by_variables, by_key, other});
+
+  const Json workload =
+      Read("workload", {.name_space = "shop", .name = "settings", .kind = "ConfigMap"}).value();
+
+  EXPECT_EQ(workload["running_pods"], 4);
+  EXPECT_EQ(workload["ready_pods"], 3);
+  EXPECT_EQ(workload["pods"][3]["name"], "key");
+}
+
 // --- Nodes ---
 
 class NodeFactTest : public FactKindsTest {
