@@ -8,7 +8,7 @@ namespace capstan::catalog {
 namespace {
 
 constexpr std::string_view kDefaultKubectlImage = "registry.k8s.io/kubectl:v1.34.4";
-constexpr std::string_view kDefaultActionImage = "capstan/capstan-action:0.1.0";  // built from here
+constexpr std::string_view kDefaultActionImage = "registry.capstan.dev/capstan-action:v0.1.0";
 
 }  // namespace
 
