@@ -36,6 +36,7 @@ TestServer::TestServer(const TestServerOptions& options)
       statements_(std::make_shared<std::atomic<std::int64_t>>(0)),
       catalog_(Must(catalog::Catalog::Load(CatalogDirectory()))),
       reader_(Must(storage::OpenReader(options.store, Counting(statements_), clock_))),
+      admin_store_(Must(storage::OpenAdminStore(options.store, Counting(statements_), clock_))),
       submitter_(Must(storage::OpenSubmitter(options.store, Counting(statements_), clock_))),
       tailer_(Must(storage::OpenFeedTailer(options.store, Counting(statements_), clock_))),
       timer_(clock_, absl::Milliseconds(10)),
@@ -46,6 +47,7 @@ TestServer::TestServer(const TestServerOptions& options)
       parts_{.catalog = catalog_,
              .submitter = *submitter_,
              .reader = *reader_,
+             .admin = *admin_store_,
              .tailer = *tailer_,
              .events = events_,
              .hub = hub_,
@@ -64,6 +66,7 @@ TestServer::TestServer(const TestServerOptions& options)
   const auto channel = NewChannel();
   executions_ = v1::ExecutionService::NewStub(channel);
   catalog_stub_ = v1::CatalogService::NewStub(channel);
+  approvals_ = v1::ApprovalService::NewStub(channel);
   admin_ = v1::AdminService::NewStub(channel);
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "capstan/v1/admin_service.grpc.pb.h"
+#include "capstan/v1/approval_service.grpc.pb.h"
 #include "capstan/v1/catalog_service.grpc.pb.h"
 #include "capstan/v1/execution_service.grpc.pb.h"
 #include "core/telemetry/span_recorder.h"
@@ -38,6 +39,7 @@ class TestServer {
   std::shared_ptr<grpc::Channel> NewChannel() const;
   v1::ExecutionService::Stub& executions() { return *executions_; }
   v1::CatalogService::Stub& catalog() { return *catalog_stub_; }
+  v1::ApprovalService::Stub& approvals() { return *approvals_; }
   v1::AdminService::Stub& admin() { return *admin_; }
 
   ApiServer& api() { return *api_; }
@@ -58,6 +60,7 @@ class TestServer {
   std::shared_ptr<std::atomic<std::int64_t>> statements_;
   catalog::Catalog catalog_;
   std::unique_ptr<storage::Reader> reader_;
+  std::unique_ptr<storage::AdminStore> admin_store_;
   std::unique_ptr<storage::Submitter> submitter_;
   std::unique_ptr<storage::FeedTailer> tailer_;
   OpenStreams streams_;
@@ -71,6 +74,7 @@ class TestServer {
   std::unique_ptr<ApiServer> api_;
   std::unique_ptr<v1::ExecutionService::Stub> executions_;
   std::unique_ptr<v1::CatalogService::Stub> catalog_stub_;
+  std::unique_ptr<v1::ApprovalService::Stub> approvals_;
   std::unique_ptr<v1::AdminService::Stub> admin_;
 };
 

@@ -1,0 +1,522 @@
+// What operators ask for: retry, rollback, explanation, approvals, emergency stops, targets, the
+// audit log. Over a real socket and a real Postgres; the worker is driven by hand.
+#include <functional>
+
+#include "absl/strings/str_cat.h"
+#include "capstan/engine/v1/action_state.pb.h"
+#include "tests/server/service_fixture.h"
+
+namespace capstan::server {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using ::testing::StartsWith;
+using v1::Execution;
+
+constexpr char kRequestId[] = "6ba7b810-9dad-41d1-80b4-00c04fd430c8";
+constexpr char kTarget[] = "Deployment/shop/web";
+
+class OperatorTest : public ServiceTest {
+ protected:
+  OperatorTest() { service_.development_identity = true; }
+
+  // One call as `caller`.
+  template <class Stub, class Request, class Response>
+  grpc::Status Call(Stub& stub,
+                    grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+                    const Request& request, Response& response, const std::string& caller = "") {
+    grpc::ClientContext context;
+    if (!caller.empty()) context.AddMetadata("capstan-caller", caller);
+    return (stub.*method)(&context, request, &response);
+  }
+  std::string ReasonOf(const grpc::Status& status) {
+    return DetailOf<google::rpc::ErrorInfo>(status).reason();
+  }
+
+  // The end of an execution that has run; `change` completes its last event.
+  void End(const std::string& name, Execution::State state,
+           const std::function<void(v1::StateChanged&)>& change) {
+    storage::HeldExecution held = Hold(name);
+    StoreState(held, Execution::STATE_VALIDATING);
+    StoreState(held, Execution::STATE_RUNNING);
+    v1::ExecutionEvent rollback;
+    v1::RollbackPlan& plan = *rollback.mutable_artifact_stored()->mutable_rollback();
+    rollback.mutable_artifact_stored()->set_artifact("rollback");
+    plan.set_action("ScaleDeployment");
+    *plan.mutable_parameters() = ScaleRequest().parameters();
+    (*plan.mutable_parameters()->mutable_fields())["replicas"].set_number_value(1);
+    Store(held, rollback);
+    if (state == Execution::STATE_SUCCEEDED) StoreState(held, Execution::STATE_VERIFYING);
+    v1::ExecutionEvent end;
+    v1::StateChanged& changed = *end.mutable_state_changed();
+    changed.set_from(held.state);
+    changed.set_to(state);
+    if (state == Execution::STATE_FAILED)
+      changed.set_failure_reason(Execution::FAILURE_REASON_JOB_FAILED);
+    change(changed);
+    Store(held, end);
+  }
+  void Succeed(const std::string& name) {
+    End(name, Execution::STATE_SUCCEEDED, [](v1::StateChanged& changed) {
+      changed.mutable_outcome()->set_effect(Execution::EFFECT_APPLIED);
+      v1::ResourceChange& resource = *changed.mutable_outcome()->add_resources();
+      (*resource.mutable_after()->mutable_fields())["replicas"].set_number_value(3);
+    });
+  }
+  void Fail(const std::string& name, Execution::Effect effect) {
+    End(name, Execution::STATE_FAILED, [effect](v1::StateChanged& changed) {
+      changed.mutable_outcome()->set_effect(effect);
+      changed.set_message("it broke");
+    });
+  }
+
+  // BLOCKED(APPROVAL) for plan "digest", as a worker would leave it.
+  void AskForApproval(const std::string& name, const std::string& group = "") {
+    storage::HeldExecution held = Hold(name);
+    StoreState(held, Execution::STATE_VALIDATING);
+    storage::Commit commit;
+    commit.id = held.id;
+    commit.lease = held.lease;
+    commit.expected_seq = held.last_seq;
+    commit.expected_signals = held.signals;
+    commit.state = Execution::STATE_BLOCKED;
+    v1::ExecutionEvent requested, blocked;
+    v1::ApprovalRequested& approval = *requested.mutable_approval_requested();
+    approval.set_number(1);
+    approval.set_plan_digest("digest");
+    approval.mutable_rule()->set_quorum(1);
+    if (!group.empty()) approval.mutable_rule()->add_groups(group);
+    blocked.mutable_state_changed()->set_from(Execution::STATE_VALIDATING);
+    blocked.mutable_state_changed()->set_to(Execution::STATE_BLOCKED);
+    blocked.mutable_state_changed()->set_block_reason(Execution::BLOCK_REASON_APPROVAL);
+    blocked.mutable_state_changed()->set_message("waits for 1 approval");
+    commit.events = {requested.SerializeAsString(), blocked.SerializeAsString()};
+    commit.park = storage::Park{storage::ParkReason::kApproval, absl::Hours(1)};
+    commit.approvals = {
+        {1, storage::ApprovalState::kPending, absl::Now() + absl::Hours(1), "digest"}};
+    const auto result = Commit(std::move(commit));
+    ASSERT_OK(result);
+    ASSERT_EQ(*result, storage::CommitResult::kCommitted);
+  }
+
+  grpc::Status Decide(const std::string& name, const std::string& caller,
+                      const std::function<void(v1::DecideApprovalRequest&)>& change = {}) {
+    v1::DecideApprovalRequest request;
+    request.set_execution(name);
+    request.set_plan_digest("digest");
+    request.set_decision(v1::DecideApprovalRequest::DECISION_APPROVE);
+    request.set_reason("looked at it");
+    if (change) change(request);
+    v1::DecideApprovalResponse response;
+    return Call(server().approvals(), &v1::ApprovalService::Stub::DecideApproval, request, response,
+                caller);
+  }
+};
+
+// ---- who calls
+
+TEST_F(OperatorTest, TheDevelopmentIdentityIsShownAsUnauthenticatedEverywhere) {
+  grpc::ClientContext context;
+  context.AddMetadata("capstan-caller", "ann");
+  v1::ExecuteActionRequest request = ScaleRequest();
+  request.set_wait_until(v1::ExecuteActionRequest::WAIT_UNTIL_ACCEPTED);
+  const auto reader = server().executions().ExecuteAction(&context, request);
+  v1::ExecuteActionResponse first;
+  ASSERT_TRUE(reader->Read(&first));
+  EXPECT_EQ(first.update().snapshot().caller(), "unauthenticated:ann");
+  EXPECT_THAT(Sql("SELECT body FROM audit"), HasSubstr("unauthenticated:ann"));
+}
+
+TEST_F(OperatorTest, WithoutTheDevelopmentIdentityNobodyIsBelieved) {
+  service_.development_identity = false;
+  grpc::ClientContext context;
+  context.AddMetadata("capstan-caller", "ann");
+  v1::ExecuteActionRequest request = ScaleRequest();
+  request.set_wait_until(v1::ExecuteActionRequest::WAIT_UNTIL_ACCEPTED);
+  const auto reader = server().executions().ExecuteAction(&context, request);
+  v1::ExecuteActionResponse first;
+  ASSERT_TRUE(reader->Read(&first));
+  EXPECT_EQ(first.update().snapshot().caller(), "anonymous");
+}
+
+// ---- the request
+
+TEST_F(OperatorTest, WhatARequestSaysOfConflictsRetriesAndConditionsIsChecked) {
+  v1::ExecuteActionRequest request = ScaleRequest();
+  request.set_on_conflict(static_cast<Execution::OnConflict>(9));
+  request.set_max_retries(6);
+  (*request.mutable_condition_overrides())["no_such_condition"] = false;
+  const grpc::Status status = ExecuteStatus(request);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("on_conflict: got 9"));
+  EXPECT_THAT(status.error_message(), HasSubstr("max_retries: got 6, want 0 to 5"));
+  EXPECT_THAT(status.error_message(), HasSubstr("condition_overrides: got \"no_such_condition\""));
+  EXPECT_EQ(Count("execution"), 0);
+}
+
+TEST_F(OperatorTest, S2_13_TheDefaultIsTwoRetriesAndWaiting) {
+  const Execution execution = Get(Accept(ScaleRequest()));
+  EXPECT_EQ(execution.max_retries(), 2);
+  EXPECT_EQ(execution.on_conflict(), Execution::ON_CONFLICT_WAIT);
+}
+
+// ---- retry
+
+TEST_F(OperatorTest, ARetryIsANewLinkedExecutionOnceForEachRequestId) {
+  const std::string name = Accept(ScaleRequest());
+  Fail(name, Execution::EFFECT_NONE);
+  v1::RetryExecutionRequest request;
+  request.set_name(name);
+  request.set_request_id(kRequestId);
+  v1::RetryExecutionResponse first, second;
+  const auto method = &v1::ExecutionService::Stub::RetryExecution;
+  ASSERT_TRUE(Call(server().executions(), method, request, first).ok());
+  ASSERT_TRUE(Call(server().executions(), method, request, second).ok());
+  EXPECT_EQ(first.execution().retry_of(), name);
+  EXPECT_NE(first.execution().name(), name);
+  EXPECT_EQ(first.execution().parameters().fields().at("replicas").number_value(), 3);
+  EXPECT_TRUE(second.deduplicated());
+  EXPECT_EQ(second.execution().name(), first.execution().name());
+}
+
+TEST_F(OperatorTest, ARetryOfWhatMayHaveHappenedNeedsSomebodyWhoHasLooked) {
+  const std::string name = Accept(ScaleRequest());
+  v1::RetryExecutionRequest request;
+  request.set_name(name);
+  v1::RetryExecutionResponse response;
+  const auto method = &v1::ExecutionService::Stub::RetryExecution;
+  grpc::Status status = Call(server().executions(), method, request, response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_EQ(ReasonOf(status), "NOT_ENDED");
+  Fail(name, Execution::EFFECT_POSSIBLE);
+  status = Call(server().executions(), method, request, response);
+  EXPECT_EQ(ReasonOf(status), "EFFECT_POSSIBLE");
+  request.set_accept_repeated_effect(true);
+  EXPECT_TRUE(Call(server().executions(), method, request, response).ok());
+}
+
+TEST_F(OperatorTest, RetryAndRollbackRefuseUnknownExecutionsAndBadNames) {
+  v1::RetryExecutionRequest request;
+  request.set_name("executions/01940000-0000-7000-8000-000000000000");
+  v1::RetryExecutionResponse response;
+  const auto method = &v1::ExecutionService::Stub::RetryExecution;
+  EXPECT_EQ(Call(server().executions(), method, request, response).error_code(),
+            grpc::StatusCode::NOT_FOUND);
+  request.set_name("nonsense");
+  EXPECT_EQ(Call(server().executions(), method, request, response).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+  request.set_name("executions/01940000-0000-7000-8000-000000000000");
+  request.set_request_id("not a uuid");
+  EXPECT_THAT(Call(server().executions(), method, request, response).error_message(),
+              HasSubstr("request_id"));
+}
+
+// ---- rollback
+
+TEST_F(OperatorTest, S2_45_ARollbackRunsTheRecordedInverseIfTheTargetIsAsItWasLeft) {
+  const std::string name = Accept(ScaleRequest());
+  Succeed(name);
+  v1::RollbackExecutionRequest request;
+  request.set_name(name);
+  v1::RollbackExecutionResponse response;
+  ASSERT_TRUE(
+      Call(server().executions(), &v1::ExecutionService::Stub::RollbackExecution, request, response)
+          .ok());
+  EXPECT_EQ(response.execution().rollback_of(), name);
+  EXPECT_EQ(response.execution().parameters().fields().at("replicas").number_value(), 1);
+  const auto events = Events(response.execution().name());
+  EXPECT_EQ(events[0].accepted().expected().fields().at("replicas").number_value(), 3);
+}
+
+TEST_F(OperatorTest, S2_45_ThereIsNothingToRollBackBeforeItHasRun) {
+  const std::string name = Accept(ScaleRequest());
+  v1::RollbackExecutionRequest request;
+  request.set_name(name);
+  v1::RollbackExecutionResponse response;
+  const auto method = &v1::ExecutionService::Stub::RollbackExecution;
+  EXPECT_EQ(ReasonOf(Call(server().executions(), method, request, response)), "NOT_ENDED");
+  Fail(name, Execution::EFFECT_POSSIBLE);
+  EXPECT_EQ(ReasonOf(Call(server().executions(), method, request, response)), "NOTHING_TO_UNDO");
+}
+
+// ---- explain
+
+TEST_F(OperatorTest, AnExplanationSaysWhatHoldsItAndWhatClearsIt) {
+  const std::string name = Accept(ScaleRequest());
+  v1::ExplainExecutionRequest request;
+  request.set_name(name);
+  v1::ExplainExecutionResponse response;
+  const auto method = &v1::ExecutionService::Stub::ExplainExecution;
+  ASSERT_TRUE(Call(server().executions(), method, request, response).ok());
+  EXPECT_EQ(response.reasons(0).code(), "NO_LIVE_WORKER");
+  EXPECT_EQ(response.next_time().seconds(), response.execution().queue_deadline().seconds());
+
+  AskForApproval(name);
+  ASSERT_TRUE(Call(server().executions(), method, request, response).ok());
+  EXPECT_EQ(response.reasons(0).code(), "APPROVAL");
+  EXPECT_THAT(response.reasons(0).clears(), HasSubstr("capstan approval approve"));
+}
+
+TEST_F(OperatorTest, AnExplanationOfAFailureSaysWhetherSomethingMayHaveChanged) {
+  const std::string name = Accept(ScaleRequest());
+  Fail(name, Execution::EFFECT_POSSIBLE);
+  v1::ExplainExecutionRequest request;
+  request.set_name(name);
+  v1::ExplainExecutionResponse response;
+  ASSERT_TRUE(
+      Call(server().executions(), &v1::ExecutionService::Stub::ExplainExecution, request, response)
+          .ok());
+  ASSERT_THAT(response.reasons(), SizeIs(1));
+  EXPECT_EQ(response.reasons(0).code(), "ENDED");
+  EXPECT_THAT(response.reasons(0).message(), HasSubstr("JOB_FAILED"));
+  EXPECT_THAT(response.reasons(0).clears(), HasSubstr("look at the target first"));
+}
+
+// ---- approvals
+
+TEST_F(OperatorTest, S2_37_AnOpenApprovalIsListedAndDecidedByAnother) {
+  grpc::ClientContext context;
+  context.AddMetadata("capstan-caller", "ann");
+  v1::ExecuteActionRequest submit = ScaleRequest();
+  submit.set_wait_until(v1::ExecuteActionRequest::WAIT_UNTIL_ACCEPTED);
+  v1::ExecuteActionResponse accepted;
+  ASSERT_TRUE(server().executions().ExecuteAction(&context, submit)->Read(&accepted));
+  const std::string name = accepted.update().snapshot().name();
+  EXPECT_EQ(ReasonOf(Decide(name, "bob")), "NO_PENDING_APPROVAL");
+  AskForApproval(name);
+
+  v1::ListApprovalsResponse open;
+  ASSERT_TRUE(Call(server().approvals(), &v1::ApprovalService::Stub::ListApprovals,
+                   v1::ListApprovalsRequest(), open)
+                  .ok());
+  ASSERT_THAT(open.approvals(), SizeIs(1));
+  EXPECT_EQ(open.approvals(0).execution(), name);
+  EXPECT_EQ(open.approvals(0).requester(), "unauthenticated:ann");
+  EXPECT_EQ(open.approvals(0).approval().plan_digest(), "digest");
+
+  grpc::Status status = Decide(name, "ann");
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(ReasonOf(status), "SELF_APPROVAL");
+  status = Decide(name, "bob", [](auto& request) { request.set_plan_digest("other"); });
+  EXPECT_EQ(ReasonOf(status), "PLAN_CHANGED");
+  status = Decide(name, "bob", [](auto& request) { request.clear_reason(); });
+  EXPECT_THAT(status.error_message(), HasSubstr("reason: got nothing"));
+  status = Decide(name, "bob", [](auto& request) { request.clear_decision(); });
+  EXPECT_THAT(status.error_message(), HasSubstr("decision: got 0"));
+  ASSERT_TRUE(Decide(name, "bob").ok());
+
+  const storage::HeldExecution woken = Hold(name);
+  const auto signals = leases().ReadSignals(woken.id, 0);
+  ASSERT_OK(signals);
+  ASSERT_THAT(*signals, SizeIs(1));
+  EXPECT_EQ((*signals)[0].kind, storage::SignalKind::kApprove);
+  EXPECT_EQ((*signals)[0].caller, "unauthenticated:bob");
+  engine::v1::ApprovalVote vote;
+  ASSERT_TRUE(vote.ParseFromString((*signals)[0].detail));
+  EXPECT_EQ(vote.plan_digest(), "digest");
+}
+
+TEST_F(OperatorTest, OnlyMembersOfTheGroupDecide) {
+  service_.groups["sre"] = {"unauthenticated:bob"};
+  const std::string name = Accept(ScaleRequest());
+  AskForApproval(name, "sre");
+  const grpc::Status status = Decide(name, "cid");
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(ReasonOf(status), "NOT_AN_APPROVER");
+  EXPECT_THAT(status.error_message(), HasSubstr("sre"));
+  EXPECT_TRUE(Decide(name, "bob").ok());
+}
+
+// ---- emergency stops
+
+TEST_F(OperatorTest, S2_21_AStopIsMadeListedAndLifted) {
+  v1::EmergencyStopRequest request;
+  v1::EmergencyStopResponse stopped;
+  const auto stop = &v1::AdminService::Stub::EmergencyStop;
+  EXPECT_THAT(Call(server().admin(), stop, request, stopped).error_message(),
+              HasSubstr("scope: got nothing"));
+  request.mutable_scope()->set_namespace_("Not A Namespace");
+  EXPECT_THAT(Call(server().admin(), stop, request, stopped).error_message(),
+              HasSubstr("scope.namespace"));
+  request.mutable_scope()->set_action("NoSuchAction");
+  EXPECT_THAT(Call(server().admin(), stop, request, stopped).error_message(),
+              HasSubstr("want one of: CordonNode"));
+  request.mutable_scope()->set_worker("workers/x");
+  EXPECT_THAT(Call(server().admin(), stop, request, stopped).error_message(),
+              HasSubstr("want workers/{uuid}"));
+  request.mutable_scope()->set_namespace_("shop");
+  EXPECT_THAT(Call(server().admin(), stop, request, stopped).error_message(),
+              HasSubstr("reason: got nothing"));
+  request.set_reason("fire");
+  request.set_request_id(kRequestId);
+  ASSERT_TRUE(Call(server().admin(), stop, request, stopped, "ann").ok());
+  const std::string name = stopped.stop().name();
+  EXPECT_THAT(name, StartsWith("stops/"));
+  EXPECT_EQ(stopped.stop().caller(), "unauthenticated:ann");
+  ASSERT_TRUE(Call(server().admin(), stop, request, stopped, "ann").ok());
+  EXPECT_EQ(stopped.stop().name(), name) << "the same request id";
+
+  v1::ListEmergencyStopsResponse listed;
+  ASSERT_TRUE(Call(server().admin(), &v1::AdminService::Stub::ListEmergencyStops,
+                   v1::ListEmergencyStopsRequest(), listed)
+                  .ok());
+  EXPECT_THAT(listed.stops(), SizeIs(1));
+
+  v1::LiftEmergencyStopRequest lift;
+  v1::LiftEmergencyStopResponse lifted;
+  const auto lifting = &v1::AdminService::Stub::LiftEmergencyStop;
+  lift.set_name("stops/999");
+  lift.set_reason("out");
+  EXPECT_EQ(Call(server().admin(), lifting, lift, lifted).error_code(),
+            grpc::StatusCode::NOT_FOUND);
+  lift.set_name(name);
+  ASSERT_TRUE(Call(server().admin(), lifting, lift, lifted).ok());
+  EXPECT_TRUE(lifted.stop().has_lift_time());
+  ASSERT_TRUE(Call(server().admin(), lifting, lift, lifted).ok()) << "again is fine";
+}
+
+TEST_F(OperatorTest, S2_21_LiftingSaysBeforehandWhatWillStartAndThenWakesIt) {
+  v1::EmergencyStopRequest request;
+  request.mutable_scope()->set_all(true);
+  request.set_reason("fire");
+  v1::EmergencyStopResponse stopped;
+  ASSERT_TRUE(
+      Call(server().admin(), &v1::AdminService::Stub::EmergencyStop, request, stopped).ok());
+  const std::string name = Accept(ScaleRequest());
+  storage::HeldExecution held = Hold(name);
+  v1::ExecutionEvent blocked;
+  blocked.mutable_state_changed()->set_to(Execution::STATE_BLOCKED);
+  blocked.mutable_state_changed()->set_block_reason(Execution::BLOCK_REASON_STOPPED);
+  storage::Commit commit;
+  commit.id = held.id;
+  commit.lease = held.lease;
+  commit.expected_seq = held.last_seq;
+  commit.expected_signals = 0;
+  commit.state = Execution::STATE_BLOCKED;
+  commit.events = {blocked.SerializeAsString()};
+  commit.park = storage::Park{storage::ParkReason::kStopped, absl::Hours(1)};
+  commit.stop_test = storage::Commit::StopTest::kStopped;
+  commit.launch = {"shop", "ScaleDeployment", "w"};
+  const auto result = Commit(std::move(commit));
+  ASSERT_OK(result);
+  ASSERT_EQ(*result, storage::CommitResult::kCommitted);
+
+  v1::LiftEmergencyStopRequest lift;
+  lift.set_name(stopped.stop().name());
+  lift.set_reason("out");
+  lift.set_validate_only(true);
+  v1::LiftEmergencyStopResponse lifted;
+  const auto lifting = &v1::AdminService::Stub::LiftEmergencyStop;
+  ASSERT_TRUE(Call(server().admin(), lifting, lift, lifted).ok());
+  EXPECT_THAT(lifted.waiting(), ElementsAre(name));
+  EXPECT_FALSE(lifted.stop().has_lift_time());
+  EXPECT_EQ(Count("parked"), 1);
+  lift.set_validate_only(false);
+  ASSERT_TRUE(Call(server().admin(), lifting, lift, lifted).ok());
+  EXPECT_EQ(lifted.waiting_count(), 1);
+  EXPECT_EQ(Count("parked"), 0);
+  EXPECT_EQ(Hold(name).last_seq, 2);
+}
+
+TEST_F(OperatorTest, S2_21_RunningOnesAreCancelledWhenAsked) {
+  const std::string name = Accept(ScaleRequest());
+  storage::HeldExecution held = Hold(name);
+  StoreState(held, Execution::STATE_VALIDATING);
+  StoreState(held, Execution::STATE_RUNNING);
+  const std::string waiting = Accept(ScaleRequest());
+  v1::EmergencyStopRequest request;
+  request.mutable_scope()->set_action("ScaleDeployment");
+  request.set_reason("fire");
+  request.set_cancel_running(true);
+  v1::EmergencyStopResponse stopped;
+  ASSERT_TRUE(
+      Call(server().admin(), &v1::AdminService::Stub::EmergencyStop, request, stopped).ok());
+  EXPECT_THAT(stopped.cancelled(), ElementsAre(name));
+  const auto signals = leases().ReadSignals(held.id, 0);
+  ASSERT_OK(signals);
+  EXPECT_THAT((*signals)[0].reason, HasSubstr(stopped.stop().name()));
+  EXPECT_EQ(Count("signal"), 1);
+}
+
+// ---- targets and audit
+
+TEST_F(OperatorTest, S2_60_ABlockIsClearedWithAReasonAndOnlyOnce) {
+  const std::string name = Accept(ScaleRequest());
+  storage::HeldExecution held = Hold(name);
+  const auto store = [&](storage::TargetStep step, Execution::State state) {
+    storage::Commit commit;
+    commit.id = held.id;
+    commit.lease = held.lease;
+    commit.expected_seq = held.last_seq++;
+    commit.state = state;
+    if (state == Execution::STATE_FAILED)
+      commit.failure_reason = Execution::FAILURE_REASON_JOB_FAILED;
+    v1::ExecutionEvent event;
+    event.mutable_state_changed()->set_to(state);
+    commit.events = {event.SerializeAsString()};
+    commit.target = std::move(step);
+    const auto result = Commit(std::move(commit));
+    ASSERT_OK(result);
+    ASSERT_EQ(*result, storage::CommitResult::kCommitted);
+  };
+  storage::TargetStep step;
+  step.claim.key = kTarget;
+  store(step, Execution::STATE_VALIDATING);
+  step.kind = storage::TargetStep::Kind::kLeave;
+  step.result = storage::TargetResult::kBlocks;
+  step.message = "half done";
+  store(step, Execution::STATE_FAILED);
+
+  v1::ListTargetsResponse listed;
+  ASSERT_TRUE(
+      Call(server().admin(), &v1::AdminService::Stub::ListTargets, v1::ListTargetsRequest(), listed)
+          .ok());
+  ASSERT_THAT(listed.targets(), SizeIs(1));
+  EXPECT_EQ(listed.targets(0).name(), absl::StrCat("targets/", kTarget));
+  EXPECT_EQ(listed.targets(0).blocked_by(), name);
+  EXPECT_EQ(listed.targets(0).block_message(), "half done");
+
+  v1::ClearTargetBlockRequest clear;
+  v1::ClearTargetBlockResponse cleared;
+  const auto method = &v1::AdminService::Stub::ClearTargetBlock;
+  clear.set_name("web");
+  EXPECT_THAT(Call(server().admin(), method, clear, cleared).error_message(),
+              HasSubstr("want targets/{kind}"));
+  clear.set_name(listed.targets(0).name());
+  EXPECT_THAT(Call(server().admin(), method, clear, cleared).error_message(),
+              HasSubstr("reason: got nothing"));
+  clear.set_reason("looked at it");
+  ASSERT_TRUE(Call(server().admin(), method, clear, cleared, "ann").ok());
+  EXPECT_THAT(cleared.target().blocked_by(), IsEmpty());
+  EXPECT_EQ(ReasonOf(Call(server().admin(), method, clear, cleared, "ann")), "NOT_BLOCKED");
+  EXPECT_THAT(Sql("SELECT string_agg(body, '') FROM audit"), HasSubstr("clear_target_block"));
+  EXPECT_EQ(Get(name).state(), Execution::STATE_FAILED) << "the failed record is kept";
+}
+
+TEST_F(OperatorTest, AChangedByteOfTheAuditLogIsFound) {
+  Accept(ScaleRequest());
+  Accept(ScaleRequest());
+  const auto verify = [&] {
+    v1::VerifyAuditResponse found;
+    EXPECT_TRUE(Call(server().admin(), &v1::AdminService::Stub::VerifyAudit,
+                     v1::VerifyAuditRequest(), found)
+                    .ok());
+    return found;
+  };
+  EXPECT_THAT(verify().problems(), IsEmpty());
+  EXPECT_THAT(verify().chains(), SizeIs(1));
+  Sql("UPDATE audit SET body = replace(body, 'ScaleDeployment', 'ScaleDeploymens') "
+      "WHERE number = 1 RETURNING 1");
+  const v1::VerifyAuditResponse found = verify();
+  ASSERT_THAT(found.problems(), SizeIs(1));
+  EXPECT_EQ(found.problems(0).number(), 1);
+  Sql("DELETE FROM audit WHERE number = 2 RETURNING 1");
+  EXPECT_THAT(verify().problems(0).message(), HasSubstr("not as it was written"));
+  EXPECT_GE(verify().problems_size(), 2) << "the missing end";
+}
+
+}  // namespace
+}  // namespace capstan::server
