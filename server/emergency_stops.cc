@@ -7,7 +7,7 @@
 #include "core/catalog/dns_name.h"
 #include "core/status_macros.h"
 #include "core/text.h"
-#include "server/audit_text.h"
+#include "server/cancel.h"
 #include "server/errors.h"
 #include "server/proto_time.h"
 #include "server/snapshots.h"
@@ -123,14 +123,7 @@ absl::Status CancelRunning(const Parts& parts, const StopRow& stop,
         continue;
       const std::string reason = Cat("emergency stop ", StopName(stop.id), ": ", stop.reason);
       CAPSTAN_RETURN_IF_ERROR(
-          parts.reader
-              .AppendSignal(*id, {.kind = storage::SignalKind::kCancel,
-                                  .caller = stop.caller,
-                                  .reason = reason,
-                                  .audit = AuditText({{"kind", "cancel"},
-                                                      {"caller", stop.caller},
-                                                      {"execution", execution.name()},
-                                                      {"reason", reason}})})
+          parts.reader.AppendSignal(*id, CancelSignal(stop.caller, execution.name(), reason))
               .status());
       response.add_cancelled(execution.name());
     }

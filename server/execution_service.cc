@@ -7,7 +7,7 @@
 #include "core/status_macros.h"
 #include "core/target_name.h"
 #include "core/telemetry/span_names.h"
-#include "server/audit_text.h"
+#include "server/cancel.h"
 #include "server/execution_stream.h"
 #include "server/executions_stream.h"
 #include "server/explain.h"
@@ -22,6 +22,9 @@
 
 namespace capstan::server {
 namespace {
+
+// Most executions that one call cancels.
+constexpr int kMostCancelled = 10'000;
 
 // One BatchExecuteActions in progress; the last answer that arrives ends the call.
 struct Batch {
@@ -134,6 +137,29 @@ absl::Status ExplainNow(const Parts& parts, const v1::ExplainExecutionRequest& r
   CAPSTAN_ASSIGN_OR_RETURN(situation.target,
                            parts.admin.ReadTarget(TargetKey(situation.execution.target())));
   response = Explain(situation);
+  return absl::OkStatus();
+}
+
+absl::Status CancelAllNow(const Parts& parts, const std::string& caller,
+                          const v1::CancelExecutionsRequest& request,
+                          v1::CancelExecutionsResponse& response) {
+  CAPSTAN_RETURN_IF_ERROR(CheckCancelAll(request));
+  storage::ExecutionFilter filter;
+  filter.parent = request.parent();
+  ExecutionId after;
+  while (response.cancelled_size() < kMostCancelled) {
+    CAPSTAN_ASSIGN_OR_RETURN(const std::vector<ExecutionId> ids,
+                             parts.reader.ListLive(filter, after, kMaxPageSize));
+    if (ids.empty()) return absl::OkStatus();
+    after = ids.back();
+    for (const ExecutionId& id : ids) {
+      const std::string name = ExecutionName(id);
+      CAPSTAN_ASSIGN_OR_RETURN(
+          const storage::SignalResult stored,
+          parts.reader.AppendSignal(id, CancelSignal(caller, name, request.reason())));
+      if (stored == storage::SignalResult::kStored) response.add_cancelled(name);
+    }
+  }
   return absl::OkStatus();
 }
 
@@ -254,15 +280,10 @@ grpc::ServerUnaryReactor* ExecutionServiceImpl::CancelExecution(
     if (status.ok()) status = CheckCancel(*request);
     if (status.ok()) {
       // kAlreadyEnded is fine too: the snapshot says how it ended.
-      status = parts_.reader
-                   .AppendSignal(*id, {.kind = storage::SignalKind::kCancel,
-                                       .caller = rpc->caller(),
-                                       .reason = request->reason(),
-                                       .audit = AuditText({{"kind", "cancel"},
-                                                           {"caller", rpc->caller()},
-                                                           {"execution", request->name()},
-                                                           {"reason", request->reason()}})})
-                   .status();
+      status =
+          parts_.reader
+              .AppendSignal(*id, CancelSignal(rpc->caller(), request->name(), request->reason()))
+              .status();
       if (absl::IsNotFound(status)) status = ExecutionNotFound(request->name());
     }
     if (!status.ok()) return Answer(reactor, *rpc, status);
@@ -275,6 +296,14 @@ grpc::ServerUnaryReactor* ExecutionServiceImpl::CancelExecution(
            Error(absl::StatusCode::kResourceExhausted, "OVERLOADED", "too many calls wait"));
   }
   return reactor;
+}
+
+grpc::ServerUnaryReactor* ExecutionServiceImpl::CancelExecutions(
+    grpc::CallbackServerContext* context, const v1::CancelExecutionsRequest* request,
+    v1::CancelExecutionsResponse* response) {
+  return AnswerOnPool(parts_, kCancelExecutions, context, [this, request, response](Rpc& rpc) {
+    return CancelAllNow(parts_, rpc.caller(), *request, *response);
+  });
 }
 
 grpc::ServerUnaryReactor* ExecutionServiceImpl::RetryExecution(

@@ -32,6 +32,9 @@ class ExecutionServiceImpl final : public v1::ExecutionService::CallbackService 
   grpc::ServerUnaryReactor* CancelExecution(grpc::CallbackServerContext* context,
                                             const v1::CancelExecutionRequest* request,
                                             v1::CancelExecutionResponse* response) override;
+  grpc::ServerUnaryReactor* CancelExecutions(grpc::CallbackServerContext* context,
+                                             const v1::CancelExecutionsRequest* request,
+                                             v1::CancelExecutionsResponse* response) override;
   grpc::ServerUnaryReactor* RetryExecution(grpc::CallbackServerContext* context,
                                            const v1::RetryExecutionRequest* request,
                                            v1::RetryExecutionResponse* response) override;

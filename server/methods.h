@@ -16,6 +16,8 @@ inline constexpr std::string_view kGetExecution = "capstan.v1.ExecutionService/G
 inline constexpr std::string_view kListExecutions = "capstan.v1.ExecutionService/ListExecutions";
 inline constexpr std::string_view kListEvents = "capstan.v1.ExecutionService/ListEvents";
 inline constexpr std::string_view kCancelExecution = "capstan.v1.ExecutionService/CancelExecution";
+inline constexpr std::string_view kCancelExecutions =
+    "capstan.v1.ExecutionService/CancelExecutions";
 inline constexpr std::string_view kReadLog = "capstan.v1.ExecutionService/ReadLog";
 inline constexpr std::string_view kListActions = "capstan.v1.CatalogService/ListActions";
 inline constexpr std::string_view kGetAction = "capstan.v1.CatalogService/GetAction";

@@ -232,6 +232,19 @@ absl::Status CheckCancel(const v1::CancelExecutionRequest& request) {
       "reason", Cat("got ", request.reason().size(), " bytes, want at most ", kMaxReasonBytes));
 }
 
+absl::Status CheckCancelAll(const v1::CancelExecutionsRequest& request) {
+  Violations violations;
+  if (request.parent().empty() || request.parent().size() > kMaxParentNameBytes) {
+    violations.Add("parent", Cat("got ", Quote(request.parent()), ", want 1 to ",
+                                 kMaxParentNameBytes, " bytes"));
+  }
+  if (request.reason().size() > kMaxReasonBytes) {
+    violations.Add("reason",
+                   Cat("got ", request.reason().size(), " bytes, want at most ", kMaxReasonBytes));
+  }
+  return violations.ToStatus();
+}
+
 absl::Status CheckReadLog(const v1::ReadLogRequest& request) {
   if (request.offset() >= 0) return absl::OkStatus();
   return InvalidField("offset", Cat("got ", request.offset(), ", want 0 or more"));

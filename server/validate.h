@@ -65,6 +65,7 @@ absl::StatusOr<std::string> CheckRequestId(const std::string& request_id);
 // A reason that must be given.
 absl::Status CheckReason(const std::string& reason);
 absl::Status CheckCancel(const v1::CancelExecutionRequest& request);
+absl::Status CheckCancelAll(const v1::CancelExecutionsRequest& request);
 absl::Status CheckReadLog(const v1::ReadLogRequest& request);
 
 }  // namespace capstan::server

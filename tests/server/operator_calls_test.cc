@@ -163,6 +163,27 @@ TEST_F(OperatorTest, S2_13_TheDefaultIsTwoRetriesAndWaiting) {
   EXPECT_EQ(execution.on_conflict(), Execution::ON_CONFLICT_WAIT);
 }
 
+TEST_F(OperatorTest, S2_21a_CancellingByParentReachesAllThatLiveAndNothingElse) {
+  v1::ExecuteActionRequest mine = ScaleRequest(), other = ScaleRequest();
+  mine.mutable_parent()->set_name("wf-1");
+  mine.mutable_parent()->set_step(1);
+  other.mutable_parent()->set_name("wf-2");
+  other.mutable_parent()->set_step(1);
+  const std::string ended = Accept(mine);
+  RunToEnd(ended);
+  const std::string first = Accept(mine), second = Accept(mine);
+  Accept(other);
+  v1::CancelExecutionsRequest request;
+  v1::CancelExecutionsResponse response;
+  const auto method = &v1::ExecutionService::Stub::CancelExecutions;
+  EXPECT_THAT(Call(server().executions(), method, request, response).error_message(),
+              HasSubstr("parent: got nothing"));
+  request.set_parent("wf-1");
+  ASSERT_TRUE(Call(server().executions(), method, request, response).ok());
+  EXPECT_THAT(response.cancelled(), ElementsAre(first, second));
+  EXPECT_EQ(Count("signal"), 2);
+}
+
 // ---- retry
 
 TEST_F(OperatorTest, ARetryIsANewLinkedExecutionOnceForEachRequestId) {
