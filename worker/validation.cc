@@ -291,10 +291,9 @@ std::vector<v1::ConditionResult> Validator::Evaluate(const std::vector<catalog::
     *result.mutable_evaluation_time() =
         google::protobuf::util::TimeUtil::NanosecondsToTimestamp(absl::ToUnixNanos(now));
     metrics_.conditions
-        .With({use.name, after ? "post" : "pre",
-               !answer.evaluated ? "error"
-               : answer.passed   ? "passed"
-                                 : "failed"})
+        .With({use.name, !answer.evaluated ? "error"
+                         : answer.passed   ? "passed"
+                                           : "failed"})
         .Increment();
   }
   return results;

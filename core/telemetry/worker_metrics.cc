@@ -71,7 +71,7 @@ WorkerMetrics::WorkerMetrics(MetricsRegistry& registry, absl::Span<const std::st
                                    "Always 1; the digest of the policy bundles in use.", "digest")),
       conditions(registry.AddCounterFamily("capstan_condition_evaluations_total",
                                            "Answers of pre- and postconditions.",
-                                           {"condition", "phase", "result"})),
+                                           {"condition", "result"})),
       executions_blocked(registry.AddCounterFamily("capstan_executions_blocked_total",
                                                    "Executions that became BLOCKED, by reason.",
                                                    {"reason"})),

@@ -41,7 +41,7 @@ struct WorkerMetrics {
   Counter policy_reload_failures;  // changed bundles that did not compile or failed their tests
   InfoMetric policy_info;          // label digest: the bundles in use
 
-  // Labels condition, phase (pre, post) and result (passed, failed, error).
+  // Labels condition and result (passed, failed, error).
   CounterFamily conditions;
   // Label reason. Executions that became BLOCKED.
   CounterFamily executions_blocked;

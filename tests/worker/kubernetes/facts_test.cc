@@ -43,7 +43,7 @@ TEST_F(FactsTest, ADeploymentIsDescribed) {
   EXPECT_EQ(facts["hpa"], (Json{{"present", false}}));
   EXPECT_EQ(facts["images"], (Json{{"main", "registry.example/web:1.0"}}));
   EXPECT_EQ(facts["selector"], (Json{{"app", "web"}}));
-  EXPECT_EQ(facts["revision"], "");
+  EXPECT_EQ(facts["revision"], "1");
   EXPECT_EQ(facts["service_account"], "");
   EXPECT_EQ(facts["node_selector"], Json::object());
   EXPECT_EQ(facts["image_pull_secrets"], Json::array());
@@ -52,8 +52,7 @@ TEST_F(FactsTest, ADeploymentIsDescribed) {
 TEST_F(FactsTest, WhatThePodsOfADeploymentNeedIsDescribed) {
   ASSERT_OK(sim_->PatchExternally(
       "deployments", "shop", "web",
-      {{"metadata", {{"annotations", {{"deployment.kubernetes.io/revision", "4"}}}}},
-       {"spec",
+      {{"spec",
         {{"template",
           {{"spec",
             {{"serviceAccountName", "web"},
@@ -62,7 +61,7 @@ TEST_F(FactsTest, WhatThePodsOfADeploymentNeedIsDescribed) {
 
   const Json facts = Facts("shop", "web");
 
-  EXPECT_EQ(facts["revision"], "4");
+  EXPECT_EQ(facts["revision"], "2") << "of the changed template";
   EXPECT_EQ(facts["service_account"], "web");
   EXPECT_EQ(facts["node_selector"], (Json{{"disk", "ssd"}}));
   EXPECT_EQ(facts["image_pull_secrets"], Json({"registry"}));
