@@ -10,7 +10,6 @@
 #include "cli/follow_command.h"
 #include "cli/parameters_input.h"
 #include "cli/render_catalog.h"
-#include "core/ids.h"
 #include "core/status_macros.h"
 #include "core/text.h"
 
@@ -55,10 +54,24 @@ grpc::Status GetAction(Session& session, v1::Action* action) {
   return status;
 }
 
+// --require and --no-require. INVALID_ARGUMENT for a condition named twice.
+absl::Status AddOverrides(const Options& options, v1::ExecuteActionRequest* request) {
+  auto& overrides = *request->mutable_condition_overrides();
+  for (const bool required : {true, false}) {
+    for (const std::string& name : required ? options.require : options.no_require) {
+      if (!overrides.insert({name, required}).second) {
+        return absl::InvalidArgumentError(
+            Cat("--require and --no-require: \"", name, "\" is given twice"));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
 // Everything but the parameters.
 absl::StatusOr<v1::ExecuteActionRequest> MakeRequest(const Options& options) {
   v1::ExecuteActionRequest request;
-  request.set_request_id(options.request_id.empty() ? RandomUuid() : options.request_id);
+  request.set_request_id(RequestId(options));
   request.set_action(options.name);
   request.set_dry_run(options.dry_run);
   request.set_priority(options.priority);
@@ -72,14 +85,12 @@ absl::StatusOr<v1::ExecuteActionRequest> MakeRequest(const Options& options) {
     request.mutable_parent()->set_name(options.parent);
     request.mutable_parent()->set_step(options.parent_step);
   }
+  request.set_on_conflict(options.on_conflict);
+  if (options.max_retries) request.set_max_retries(*options.max_retries);
+  CAPSTAN_RETURN_IF_ERROR(AddOverrides(options, &request));
   request.set_wait_until(options.no_wait ? v1::ExecuteActionRequest::WAIT_UNTIL_ACCEPTED
                                          : v1::ExecuteActionRequest::WAIT_UNTIL_TERMINAL);
   return request;
-}
-
-WatchMode ModeOf(const Session& session) {
-  if (session.options.no_wait || session.options.output == Output::kJson) return WatchMode::kQuiet;
-  return session.environment.out_is_terminal ? WatchMode::kLive : WatchMode::kLines;
 }
 
 }  // namespace
@@ -102,16 +113,9 @@ int ActionRun(Session& session) {
   if (!added.ok()) return UsageError(session.environment, std::string(added.message()));
   *request->mutable_parameters() = *std::move(parameters);
 
-  const int code = FollowToTheEnd(session, ModeOf(session),
+  const int code = FollowToTheEnd(session, SubmitMode(session),
                                   [&](Follower& follower) { return follower.Submit(*request); });
-  if (code == ExitCodeOf(grpc::StatusCode::UNAVAILABLE) &&
-      session.options.output == Output::kText) {
-    session.environment.err
-        << "The request may have been stored. The same command with --request-id="
-        << request->request_id() << " finds it, or runs it once.\n"
-        << std::flush;
-  }
-  return code;
+  return AdviseOnLostAnswer(session, code, request->request_id());
 }
 
 int ActionList(Session& session) {

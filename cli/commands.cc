@@ -1,12 +1,17 @@
 #include "cli/commands.h"
 
 #include "cli/action_commands.h"
+#include "cli/approval_commands.h"
 #include "cli/channel.h"
 #include "cli/execution_commands.h"
 #include "cli/exit_code.h"
+#include "cli/fleet_commands.h"
 #include "cli/manifests_command.h"
 #include "cli/options.h"
 #include "cli/session.h"
+#include "cli/stop_commands.h"
+#include "cli/successor_commands.h"
+#include "cli/target_commands.h"
 
 namespace capstan::cli {
 namespace {
@@ -21,7 +26,7 @@ int PrintVersion(const Options& options, Environment& environment) {
 }
 
 int RunWithServer(const Options& options, Environment& environment) {
-  auto channel = MakeChannel(options.address, options.ca_file);
+  auto channel = MakeChannel(options.address, options.ca_file, options.caller);
   if (!channel.ok()) return UsageError(environment, std::string(channel.status().message()));
   Session session(options, environment, *std::move(channel));
   switch (options.command) {
@@ -41,6 +46,32 @@ int RunWithServer(const Options& options, Environment& environment) {
       return ExecutionCancel(session);
     case Command::kExecutionLogs:
       return ExecutionLogs(session);
+    case Command::kExecutionRetry:
+      return ExecutionRetry(session);
+    case Command::kExecutionRollback:
+      return ExecutionRollback(session);
+    case Command::kExecutionExplain:
+      return ExecutionExplain(session);
+    case Command::kApprovalList:
+      return ApprovalList(session);
+    case Command::kApprovalShow:
+      return ApprovalShow(session);
+    case Command::kApprovalApprove:
+      return ApprovalApprove(session);
+    case Command::kApprovalReject:
+      return ApprovalReject(session);
+    case Command::kStopCreate:
+      return StopCreate(session);
+    case Command::kStopList:
+      return StopList(session);
+    case Command::kStopLift:
+      return StopLift(session);
+    case Command::kTargetList:
+      return TargetList(session);
+    case Command::kTargetClear:
+      return TargetClear(session);
+    case Command::kAuditVerify:
+      return AuditVerify(session);
     case Command::kWorkerList:
       return WorkerList(session);
     case Command::kManifests:

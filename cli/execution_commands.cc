@@ -2,11 +2,11 @@
 
 #include <algorithm>
 
-#include "capstan/v1/admin_service.grpc.pb.h"
 #include "capstan/v1/execution_service.grpc.pb.h"
 #include "cli/exit_code.h"
 #include "cli/follow_command.h"
-#include "cli/render_catalog.h"
+#include "cli/render_event.h"
+#include "cli/render_execution.h"
 #include "cli/text_format.h"
 #include "core/projection.h"
 #include "core/text.h"
@@ -17,10 +17,6 @@ namespace {
 constexpr int kPageSize = 500;
 constexpr int kMaxLogAttempts = 12;  // in a row without a byte
 constexpr absl::Duration kLogRetryDelay = absl::Seconds(1);
-
-std::string ExecutionName(const Session& session) {
-  return WithCollection("executions", session.options.name);
-}
 
 int PrintEvents(Session& session, v1::ExecutionService::Stub& stub) {
   v1::ListEventsRequest request;
@@ -69,7 +65,7 @@ int ExecutionGet(Session& session) {
     return stub->GetExecution(&context, request, &response);
   });
   if (!status.ok()) return session.Fail(status);
-  session.Print(response.execution(), Details(response.execution()));
+  session.Print(response.execution(), Details(response.execution(), session.invocation()));
   return kOk;
 }
 
@@ -90,9 +86,7 @@ int ExecutionList(Session& session) {
     request.set_page_token(page.next_page_token());
   } while (!request.page_token().empty() && all.executions_size() < session.options.limit);
   session.Print(all, ExecutionTable(all.executions()));
-  if (!all.next_page_token().empty() && session.options.output == Output::kText) {
-    session.environment.err << "There are more; --limit shows them.\n";
-  }
+  if (!all.next_page_token().empty()) session.SayThereAreMore();
   return kOk;
 }
 
@@ -140,16 +134,6 @@ int ExecutionLogs(Session& session) {
       break;
   }
   return session.Fail(status);
-}
-
-int WorkerList(Session& session) {
-  auto stub = v1::AdminService::NewStub(session.channel);
-  v1::ListWorkersResponse response;
-  grpc::Status status = session.Unary(
-      [&](grpc::ClientContext& context) { return stub->ListWorkers(&context, {}, &response); });
-  if (!status.ok()) return session.Fail(status);
-  session.Print(response, WorkerTable(response.workers()));
-  return kOk;
 }
 
 }  // namespace capstan::cli

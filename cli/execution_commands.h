@@ -1,4 +1,5 @@
-// `capstan execution …` and `capstan worker …`: each runs one command and returns the exit code.
+// `capstan execution …` but for retry, rollback and explain: each runs one command and returns the
+// exit code.
 #pragma once
 
 #include "cli/session.h"
@@ -10,6 +11,5 @@ int ExecutionList(Session& session);
 int ExecutionWatch(Session& session);
 int ExecutionCancel(Session& session);
 int ExecutionLogs(Session& session);
-int WorkerList(Session& session);
 
 }  // namespace capstan::cli

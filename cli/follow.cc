@@ -28,6 +28,11 @@ FollowResult Follower::Submit(const v1::ExecuteActionRequest& request) {
   return Loop([&] { return name_.empty() ? SubmitOnce(request) : WatchOnce(); });
 }
 
+FollowResult Follower::Start(const Begin& begin, bool accepted_only) {
+  accepted_only_ = accepted_only;
+  return Loop([&] { return name_.empty() ? StartOnce(begin) : WatchOnce(); });
+}
+
 FollowResult Follower::Watch(const std::string& name) {
   name_ = name;
   return Loop([&] { return WatchOnce(); });
@@ -49,6 +54,22 @@ std::optional<FollowResult> Follower::SubmitOnce(const v1::ExecuteActionRequest&
   SetDeadline(context);
   auto reader = stub_.ExecuteAction(&context, request);
   return Read<v1::ExecuteActionResponse>(context, *reader);
+}
+
+std::optional<FollowResult> Follower::StartOnce(const Begin& begin) {
+  grpc::ClientContext context;
+  SetDeadline(context, kBeginTimeout);
+  std::stop_callback cancel(stop_, [&] { context.TryCancel(); });
+  v1::ExecutionUpdate update;
+  bool deduplicated = false;
+  last_status_ = begin(context, update.mutable_snapshot(), &deduplicated);
+  if (!last_status_.ok()) return Broken();
+  // Of a call made again it only says that the first one had arrived.
+  if (attempts_ == 0) deduplicated_ = deduplicated;
+  attempts_ = 0;
+  Deliver(update);
+  if (accepted_only_) return Result(How::kAccepted);
+  return WatchOnce();
 }
 
 std::optional<FollowResult> Follower::WatchOnce() {
@@ -76,6 +97,10 @@ std::optional<FollowResult> Follower::Read(grpc::ClientContext& context,
   last_status_ = reader.Finish();
   if (ended_) return Result(How::kEnded);
   if (accepted_only_ && snapshot_delivered_) return Result(How::kAccepted);
+  return Broken();
+}
+
+std::optional<FollowResult> Follower::Broken() const {
   if (stop_.stop_requested()) return Result(How::kInterrupted);
   if (last_status_.ok()) return std::nullopt;  // ended early: go on from the last event
   const bool deadline_passed = last_status_.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED &&
@@ -116,9 +141,10 @@ bool Follower::Retry(const grpc::Status& status) {
          clock_.BootTime() < give_up_at_;
 }
 
-void Follower::SetDeadline(grpc::ClientContext& context) const {
-  if (give_up_at_ == absl::InfiniteDuration()) return;
-  const absl::Duration left = std::max(give_up_at_ - clock_.BootTime(), absl::ZeroDuration());
+void Follower::SetDeadline(grpc::ClientContext& context, absl::Duration limit) const {
+  const absl::Duration left =
+      std::min(limit, std::max(give_up_at_ - clock_.BootTime(), absl::ZeroDuration()));
+  if (left == absl::InfiniteDuration()) return;
   context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoNanoseconds(left));
 }
 

@@ -21,6 +21,7 @@ struct FollowOptions {
 };
 
 inline constexpr absl::Duration kMaxRetryDelay = absl::Seconds(5);
+inline constexpr absl::Duration kBeginTimeout = absl::Seconds(30);  // of a unary call that begins
 inline constexpr int kMaxFirstAttempts =
     3;  // before anything was received: is there a server at all?
 inline constexpr int kMaxResumeAttempts = 12;  // in a row without anything new, about 45 s
@@ -28,7 +29,7 @@ inline constexpr int kMaxResumeAttempts = 12;  // in a row without anything new,
 struct FollowResult {
   enum class How {
     kEnded,        // the terminal event was received
-    kAccepted,     // stored, as asked for with WAIT_UNTIL_ACCEPTED
+    kAccepted,     // stored, as asked for with WAIT_UNTIL_ACCEPTED or accepted_only
     kInterrupted,  // the stop token
     kTimedOut,     // wait_timeout
     kFailed,       // `status` says why
@@ -52,20 +53,31 @@ class Follower {
   Follower(v1::ExecutionService::StubInterface& stub, Clock& clock, std::stop_token stop,
            FollowOptions options, OnUpdate on_update, OnRetry on_retry);
 
+  // Makes an execution with one unary call, which must be idempotent by a request_id: it is made
+  // again when it was not answered.
+  using Begin = std::function<grpc::Status(grpc::ClientContext& context, v1::Execution* execution,
+                                           bool* deduplicated)>;
+
   FollowResult Submit(const v1::ExecuteActionRequest& request);
+  FollowResult Start(const Begin& begin, bool accepted_only);
   FollowResult Watch(const std::string& name);
 
  private:
   // One stream. nullopt: it broke, try again.
   std::optional<FollowResult> SubmitOnce(const v1::ExecuteActionRequest& request);
+  std::optional<FollowResult> StartOnce(const Begin& begin);
   std::optional<FollowResult> WatchOnce();
   template <class Response>
   std::optional<FollowResult> Read(grpc::ClientContext& context,
                                    grpc::ClientReaderInterface<Response>& reader);
+  // What a stream or call that ended with `last_status_`, without what it was for, leads to.
+  std::optional<FollowResult> Broken() const;
   FollowResult Loop(const std::function<std::optional<FollowResult>()>& once);
 
   void Deliver(const v1::ExecutionUpdate& update);
-  void SetDeadline(grpc::ClientContext& context) const;
+  // When waiting is given up, and for unary calls at the latest `limit` from now.
+  void SetDeadline(grpc::ClientContext& context,
+                   absl::Duration limit = absl::InfiniteDuration()) const;
   FollowResult Result(FollowResult::How how, grpc::Status status = grpc::Status::OK) const;
   // Waits before the next attempt; false when there shall be none.
   bool Retry(const grpc::Status& status);

@@ -1,8 +1,10 @@
 #include "cli/follow_command.h"
 
 #include "cli/exit_code.h"
+#include "cli/render_execution.h"
 #include "cli/rpc_error.h"
 #include "cli/text_format.h"
+#include "core/ids.h"
 #include "core/text.h"
 
 namespace capstan::cli {
@@ -18,8 +20,7 @@ std::string RetryLine(const grpc::Status& status, absl::Duration delay) {
 void PrintEnd(Session& session, WatchMode mode, const WatchOutput& output) {
   const v1::Execution execution = output.execution();
   if (session.options.output == Output::kText) {
-    session.environment.out << EndText(execution, output.rollback(), session.invocation())
-                            << std::flush;
+    session.environment.out << EndText(execution, session.invocation()) << std::flush;
   } else if (mode == WatchMode::kQuiet) {
     session.environment.out << ToJson(execution, JsonLayout::kPretty) << std::flush;
   }
@@ -27,10 +28,16 @@ void PrintEnd(Session& session, WatchMode mode, const WatchOutput& output) {
 
 }  // namespace
 
+WatchMode SubmitMode(const Session& session) {
+  if (session.options.no_wait || session.options.output == Output::kJson) return WatchMode::kQuiet;
+  return session.environment.out_is_terminal ? WatchMode::kLive : WatchMode::kLines;
+}
+
 int FollowToTheEnd(Session& session, WatchMode mode,
                    const std::function<FollowResult(Follower&)>& follow) {
   Environment& environment = session.environment;
-  WatchOutput output(environment.out, environment.err, environment.clock, mode, environment.width);
+  WatchOutput output(environment.out, environment.err, environment.clock, mode, environment.width,
+                     session.invocation());
   auto stub = v1::ExecutionService::NewStub(session.channel);
   Follower follower(
       *stub, environment.clock, environment.stop, {.wait_timeout = session.options.wait_timeout},
@@ -64,6 +71,21 @@ int FollowToTheEnd(Session& session, WatchMode mode,
   const int code = session.Fail(result.status);
   if (!output.execution().name().empty() && session.options.output == Output::kText) {
     environment.err << DetachedText(result.name, session.invocation()) << std::flush;
+  }
+  return code;
+}
+
+std::string RequestId(const Options& options) {
+  return options.request_id.empty() ? RandomUuid() : options.request_id;
+}
+
+int AdviseOnLostAnswer(Session& session, int code, const std::string& request_id) {
+  if (code == ExitCodeOf(grpc::StatusCode::UNAVAILABLE) &&
+      session.options.output == Output::kText) {
+    session.environment.err
+        << "The request may have been stored. The same command with --request-id=" << request_id
+        << " finds it, or runs it once.\n"
+        << std::flush;
   }
   return code;
 }

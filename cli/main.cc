@@ -34,7 +34,7 @@ int main(int argc, char** argv) {
       .clock = clock,
       .stop = interrupt.token(),
   };
-  for (const char* name : {"CAPSTAN_ADDRESS", "CAPSTAN_CA_FILE"}) {
+  for (const char* name : {"CAPSTAN_ADDRESS", "CAPSTAN_CA_FILE", "CAPSTAN_CALLER"}) {
     if (const char* value = std::getenv(name)) environment.variables[name] = value;
   }
   return capstan::cli::Run(std::vector<std::string>(argv + 1, argv + argc), environment);

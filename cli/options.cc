@@ -1,134 +1,29 @@
 #include "cli/options.h"
 
-#include <CLI/CLI.hpp>
-#include <algorithm>
 #include <sstream>
 
 #include "cli/exit_code.h"
+#include "cli/option_kit.h"
 #include "core/text.h"
 
 namespace capstan::cli {
 namespace {
 
-constexpr int kMaxLimit = 100000;  // executions that one listing prints
-
 constexpr char kFooter[] =
-    "Exit codes: 0 ok; 1 execution failed; 2 usage; 3 rejected by policy; 4 timed out waiting; 5 "
-    "cancelled;\n"
-    "6 outcome unknown; 64 + gRPC code when the call failed; 130 interrupted (the execution goes "
-    "on).\n";
+    "Exit codes: 0 ok; 1 execution failed, or the audit log is not whole; 2 usage; 3 rejected by "
+    "policy;\n"
+    "4 timed out waiting; 5 cancelled; 6 outcome unknown; 64 + gRPC code when the call failed;\n"
+    "130 interrupted (the execution goes on).\n";
 
-// Durations are read with Abseil: 90s, 5m, 1h.
-std::string ReadDuration(const std::string& text, absl::Duration* duration) {
-  if (absl::ParseDuration(text, duration) && *duration > absl::ZeroDuration()) return "";
-  return Cat("got \"", text, "\", want a duration such as 90s or 5m");
-}
-
-void AddDuration(CLI::App* app, const std::string& flag, absl::Duration* duration,
-                 const std::string& help) {
-  app->add_option_function<std::string>(
-         flag,
-         [flag, duration](const std::string& text) {
-           if (std::string error = ReadDuration(text, duration); !error.empty()) {
-             throw CLI::ValidationError(flag, error);
-           }
-         },
-         help)
-      ->type_name("DURATION");
-}
-
-// An option that may be repeated, with one value each time: it never eats the words that follow.
-void AddRepeated(CLI::App* app, const std::string& flag, std::vector<std::string>* values,
-                 const std::string& type, const std::string& help) {
-  app->add_option(flag, *values, help)->allow_extra_args(false)->type_name(type);
-}
-
-// A sub-command that, when chosen, sets options.command.
-CLI::App* AddCommand(CLI::App* group, const std::string& name, const std::string& help,
-                     Command command, Options* options) {
-  CLI::App* app = group->add_subcommand(name, help);
-  app->fallthrough();
-  app->callback([options, command] { options->command = command; });
-  return app;
-}
-
-CLI::App* AddGroup(CLI::App* root, const std::string& name, const std::string& help) {
-  CLI::App* group = root->add_subcommand(name, help);
-  group->require_subcommand(1);
-  group->fallthrough();
-  return group;
-}
-
-void AddName(CLI::App* app, const std::string& what, const std::string& help, Options* options) {
-  app->add_option(what, options->name, help)->required();
-}
-
-void AddActionCommands(CLI::App* root, Options* options) {
-  CLI::App* group = AddGroup(root, "action", "Run actions and see which there are");
-  CLI::App* run =
-      AddCommand(group, "run", "Run an action and wait for its end", Command::kActionRun, options);
-  AddName(run, "ACTION", "Name of the action, such as ScaleDeployment", options);
-  AddRepeated(run, "-p,--parameter", &options->parameters, "NAME=VALUE",
-              "A parameter; may be repeated");
-  run->add_option("--parameters-file", options->parameters_file,
-                  "File with a JSON object of parameters, - for standard input; -p goes over it")
-      ->type_name("FILE");
-  run->add_option(
-         "--request-id", options->request_id,
-         "UUID that makes the run idempotent: the same one never runs twice (default: a new one)")
-      ->type_name("UUID");
-  run->add_flag("--dry-run", options->dry_run, "Stop after policy, launch nothing, show the plan");
-  AddRepeated(run, "--label", &options->labels, "KEY=VALUE",
-              "A label to find the execution by; may be repeated");
-  run->add_option("--parent", options->parent, "Name of the workflow whose step this is");
-  run->add_option("--parent-step", options->parent_step, "Number of the step, from 1")
-      ->check(CLI::Range(1, 1 << 30));
-  run->add_option("--priority", options->priority, "1 (first) to 5 (last), 3 by default")
-      ->check(CLI::Range(1, 5));
-  AddDuration(run, "--timeout", &options->timeout,
-              "How long the action may run (default: the action's)");
-  run->add_flag("--no-wait", options->no_wait, "Return as soon as the request is stored");
-  AddDuration(run, "--wait-timeout", &options->wait_timeout,
-              "Stop waiting after this long; the execution goes on");
-
-  AddCommand(group, "list", "List the actions", Command::kActionList, options);
-  CLI::App* show = AddCommand(group, "show", "Show one action and its parameters",
-                              Command::kActionShow, options);
-  AddName(show, "ACTION", "Name of the action", options);
-}
-
-void AddExecutionCommands(CLI::App* root, Options* options) {
-  const std::string name_help = "executions/UUID, or the UUID alone";
-  CLI::App* group = AddGroup(root, "execution", "See, watch and cancel executions");
-  CLI::App* get = AddCommand(group, "get", "Show one execution", Command::kExecutionGet, options);
-  AddName(get, "EXECUTION", name_help, options);
-  get->add_flag("--events", options->events, "Show its events instead");
-  CLI::App* list =
-      AddCommand(group, "list", "List executions, newest first", Command::kExecutionList, options);
-  list->add_option("--filter", options->filter,
-                   "Terms joined by AND, such as: action = \"ScaleDeployment\" AND state = FAILED")
-      ->type_name("FILTER");
-  list->add_option("--limit", options->limit, "At most this many (default 50)")
-      ->check(CLI::Range(1, kMaxLimit));
-  CLI::App* watch = AddCommand(group, "watch", "Follow one execution to its end",
-                               Command::kExecutionWatch, options);
-  AddName(watch, "EXECUTION", name_help, options);
-  AddDuration(watch, "--wait-timeout", &options->wait_timeout, "Stop waiting after this long");
-  CLI::App* cancel = AddCommand(group, "cancel", "Ask to cancel one execution",
-                                Command::kExecutionCancel, options);
-  AddName(cancel, "EXECUTION", name_help, options);
-  cancel->add_option("--reason", options->reason, "Why, for the record");
-  CLI::App* logs =
-      AddCommand(group, "logs", "Print what the action's program wrote, as it is, whatever -o says",
-                 Command::kExecutionLogs, options);
-  AddName(logs, "EXECUTION", name_help, options);
-  logs->add_flag("-f,--follow", options->follow, "Go on until the execution has ended");
-  logs->add_option("--offset", options->offset, "First byte wanted")->check(CLI::NonNegativeNumber);
-}
+}  // namespace
 
 void AddOtherCommands(CLI::App* root, Options* options) {
   CLI::App* workers = AddGroup(root, "worker", "See the fleet");
   AddCommand(workers, "list", "List the workers", Command::kWorkerList, options);
+  CLI::App* audit = AddGroup(root, "audit", "Check the audit log");
+  AddCommand(audit, "verify",
+             "Recompute the hashes of the whole audit log; exit code 1 when it is not whole",
+             Command::kAuditVerify, options);
 
   CLI::App* manifests = AddCommand(
       root, "manifests",
@@ -151,15 +46,15 @@ void AddOtherCommands(CLI::App* root, Options* options) {
   AddCommand(root, "version", "Print the version of this program", Command::kVersion, options);
 }
 
-}  // namespace
-
 ParsedOptions ParseOptions(const std::vector<std::string>& arguments,
                            const std::map<std::string, std::string>& environment) {
   Options options;
-  if (auto found = environment.find("CAPSTAN_ADDRESS"); found != environment.end())
-    options.address = found->second;
-  if (auto found = environment.find("CAPSTAN_CA_FILE"); found != environment.end())
-    options.ca_file = found->second;
+  auto set = [&](const char* variable, std::string* field) {
+    if (auto found = environment.find(variable); found != environment.end()) *field = found->second;
+  };
+  set("CAPSTAN_ADDRESS", &options.address);
+  set("CAPSTAN_CA_FILE", &options.ca_file);
+  set("CAPSTAN_CALLER", &options.caller);
 
   CLI::App app("Runs operational work safely.", "capstan");
   app.require_subcommand(1);
@@ -171,6 +66,11 @@ ParsedOptions ParseOptions(const std::vector<std::string>& arguments,
                  "PEM file with the CA of the server's certificate; without it plain text (also "
                  "CAPSTAN_CA_FILE)")
       ->type_name("FILE");
+  app.add_option("--caller", options.caller,
+                 "Who is calling, for development: a server believes it only with "
+                 "listen.development_identity, which it takes only on a loopback address or a unix "
+                 "socket (also CAPSTAN_CALLER)")
+      ->type_name("NAME");
   app.add_option_function<std::string>(
          "-o,--output",
          [&options](const std::string& text) {
@@ -183,6 +83,9 @@ ParsedOptions ParseOptions(const std::vector<std::string>& arguments,
       ->type_name("FORMAT");
   AddActionCommands(&app, &options);
   AddExecutionCommands(&app, &options);
+  AddApprovalCommands(&app, &options);
+  AddStopCommands(&app, &options);
+  AddTargetCommands(&app, &options);
   AddOtherCommands(&app, &options);
 
   // CLI11 takes them last first.

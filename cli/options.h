@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "capstan/v1/execution.pb.h"
 
 namespace capstan::cli {
 
@@ -19,6 +20,19 @@ enum class Command {
   kExecutionWatch,
   kExecutionCancel,
   kExecutionLogs,
+  kExecutionRetry,
+  kExecutionRollback,
+  kExecutionExplain,
+  kApprovalList,
+  kApprovalShow,
+  kApprovalApprove,
+  kApprovalReject,
+  kStopCreate,
+  kStopList,
+  kStopLift,
+  kTargetList,
+  kTargetClear,
+  kAuditVerify,
   kWorkerList,
   kManifests,
   kVersion,
@@ -33,9 +47,10 @@ struct Options {
   std::string address = "127.0.0.1:50051";
   bool address_given = false;  // by the flag: then advice repeats it
   std::string ca_file;         // empty: plain text
+  std::string caller;          // who the caller claims to be; empty: says nothing
   Output output = Output::kText;
 
-  std::string name;  // of the action or execution
+  std::string name;  // of the action, execution, stop or target
 
   std::vector<std::string> parameters;  // name=value
   std::string parameters_file;          // "-" is standard input
@@ -48,6 +63,12 @@ struct Options {
   int parent_step = 1;
   absl::Duration timeout = absl::ZeroDuration();  // of the action; zero: its default
   absl::Duration wait_timeout = absl::InfiniteDuration();
+  v1::Execution::OnConflict on_conflict = v1::Execution::ON_CONFLICT_UNSPECIFIED;
+  std::optional<int> max_retries;
+  std::vector<std::string> require;  // names of conditions
+  std::vector<std::string> no_require;
+
+  bool accept_repeated_effect = false;
 
   bool events = false;
   std::string filter;
@@ -55,6 +76,14 @@ struct Options {
   std::string reason;
   bool follow = false;
   long long offset = 0;
+
+  std::string plan_digest;  // empty: that of the open approval
+
+  bool stop_all = false;  // of these four exactly one is set
+  std::string stop_namespace;
+  std::string stop_action;
+  std::string stop_worker;
+  bool cancel_running = false;
 
   std::string catalog_dir = "catalog";
   std::string actions_namespace;  // empty: the default of manifests
@@ -76,8 +105,8 @@ struct ParsedOptions {
   Usage usage;  // when there are none
 };
 
-// `arguments` without the program's name; `environment` gives CAPSTAN_ADDRESS and CAPSTAN_CA_FILE,
-// flags go first.
+// `arguments` without the program's name; `environment` gives CAPSTAN_ADDRESS, CAPSTAN_CA_FILE and
+// CAPSTAN_CALLER, flags go first.
 ParsedOptions ParseOptions(const std::vector<std::string>& arguments,
                            const std::map<std::string, std::string>& environment);
 

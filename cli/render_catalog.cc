@@ -32,6 +32,29 @@ std::string NeedText(const v1::ActionParameter& parameter) {
   return "optional";
 }
 
+void AddConditions(const char* phase,
+                   const google::protobuf::RepeatedPtrField<v1::ActionCondition>& conditions,
+                   std::vector<std::vector<std::string>>* rows) {
+  for (const v1::ActionCondition& condition : conditions) {
+    rows->push_back({OneLine(condition.name()), phase,
+                     condition.required() ? "required" : "warning", Length(condition.timeout()),
+                     OneLine(condition.description())});
+  }
+}
+
+// A table of both kinds, with an empty line before it; nothing when the action has none.
+std::string ConditionTable(const v1::Action& action) {
+  std::vector<std::vector<std::string>> rows = {{"CONDITION", "", "", "TIMEOUT", "DESCRIPTION"}};
+  AddConditions("before", action.preconditions(), &rows);
+  AddConditions("after", action.postconditions(), &rows);
+  return rows.size() == 1 ? "" : Cat("\n", Table(rows));
+}
+
+std::string CooldownText(const v1::Action& action) {
+  const bool none = action.cooldown().seconds() == 0 && action.cooldown().nanos() == 0;
+  return none ? "none" : Cat(Length(action.cooldown()), " after a success, on the same target");
+}
+
 }  // namespace
 
 std::string ActionTable(const google::protobuf::RepeatedPtrField<v1::Action>& actions) {
@@ -44,14 +67,18 @@ std::string ActionTable(const google::protobuf::RepeatedPtrField<v1::Action>& ac
 }
 
 std::string ActionDetails(const v1::Action& action) {
-  std::string text = Table({{"action", OneLine(action.action())},
-                            {"description", OneLine(action.description())},
-                            {"effect", EffectWord(action.effect_class())},
-                            {"target", OneLine(action.target_kind())},
-                            {"timeout", Cat(Length(action.default_timeout()), ", at most ",
-                                            Length(action.max_timeout()))},
-                            {"account", OneLine(action.service_account())},
-                            {"version", OneLine(action.digest())}});
+  std::string text = Table(
+      {{"action", OneLine(action.action())},
+       {"description", OneLine(action.description())},
+       {"effect", EffectWord(action.effect_class())},
+       {"target", OneLine(action.target_kind())},
+       {"timeout",
+        Cat(Length(action.default_timeout()), ", at most ", Length(action.max_timeout()))},
+       {"cooldown", CooldownText(action)},
+       {"on failure", action.blocks_after_failure() ? "blocks the target until somebody clears it"
+                                                    : "the target stays free"},
+       {"account", OneLine(action.service_account())},
+       {"version", OneLine(action.digest())}});
   std::vector<std::vector<std::string>> rows = {{"PARAMETER", "TYPE", "", "DESCRIPTION"}};
   std::string example = Cat("capstan action run ", OneLine(action.action()));
   for (const v1::ActionParameter& parameter : action.parameters()) {
@@ -62,7 +89,7 @@ std::string ActionDetails(const v1::Action& action) {
              absl::AsciiStrToUpper(OneLine(parameter.name())));
     }
   }
-  return Cat(text, "\n", Table(rows), "\n", example, "\n");
+  return Cat(text, "\n", Table(rows), ConditionTable(action), "\n", example, "\n");
 }
 
 std::string WorkerTable(const google::protobuf::RepeatedPtrField<v1::Worker>& workers) {

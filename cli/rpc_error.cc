@@ -3,6 +3,8 @@
 #include <google/protobuf/descriptor.h>
 
 #include <algorithm>
+#include <iterator>
+#include <string_view>
 
 #include "absl/strings/ascii.h"
 #include "cli/text_format.h"
@@ -47,8 +49,34 @@ Findings Read(const google::rpc::Status& details) {
   return findings;
 }
 
-std::string Hint(const grpc::Status& status, const std::string& address) {
+// What to do about an error of this reason.
+struct Advice {
+  std::string_view reason;
+  std::string_view text;
+};
+
+constexpr Advice kAdvice[] = {
+    {"SELF_APPROVAL", "Somebody else has to decide."},
+    {"NOT_AN_APPROVER", "Ask a member of such a group; the setting groups of the server has them."},
+    {"NO_PENDING_APPROVAL", "capstan approval list shows what waits for a decision."},
+    {"PLAN_CHANGED", "Look at the plan as it is now: capstan approval show EXECUTION."},
+    {"NOT_ENDED", "Wait for its end with capstan execution watch, or cancel it first."},
+    {"EFFECT_POSSIBLE", "Look at the target; --accept-repeated-effect then runs it all the same."},
+    {"NOTHING_TO_UNDO", "capstan execution get shows what is known about its effect."},
+    {"NO_INVERSE", "Undo it by hand, with an action of your choice."},
+    {"STATE_UNKNOWN",
+     "Look at the target; capstan execution get shows the action that would undo it."},
+    {"NOT_BLOCKED", "capstan target list shows which targets are blocked."},
+    {"STOP_NOT_FOUND", "capstan stop list shows the stops in force."},
+};
+
+std::string Hint(const grpc::Status& status, const std::string& reason,
+                 const std::string& address) {
   std::string text;
+  const auto* advice =
+      std::find_if(std::begin(kAdvice), std::end(kAdvice),
+                   [&](const Advice& candidate) { return candidate.reason == reason; });
+  if (advice != std::end(kAdvice)) return Cat(advice->text, "\n");
   if (std::optional<absl::Duration> delay = RetryDelayOf(status)) {
     text = Cat("Try again in ", absl::FormatDuration(*delay), ".\n");
   } else if (status.error_code() == grpc::StatusCode::UNAVAILABLE) {
@@ -92,7 +120,7 @@ std::string ErrorText(const grpc::Status& status, const std::string& address) {
                          findings.reason.empty() ? "" : " ", findings.reason);
   // The message only repeats what the fields say.
   if (!findings.names_fields) Append(&text, ": ", OneLine(status.error_message()));
-  return Cat(text, "\n", findings.lines, Hint(status, address));
+  return Cat(text, "\n", findings.lines, Hint(status, findings.reason, address));
 }
 
 std::string ErrorJson(const grpc::Status& status) {

@@ -20,6 +20,11 @@ int Session::Fail(const grpc::Status& status) const {
   return ExitCodeOf(status.error_code());
 }
 
+void Session::SayThereAreMore() const {
+  if (options.output == Output::kText)
+    environment.err << "There are more; --limit shows them.\n" << std::flush;
+}
+
 Invocation Session::invocation() const {
   if (!options.address_given) return {};
   return {.program = Cat("capstan --address=", ShellQuoted(options.address))};
@@ -27,6 +32,10 @@ Invocation Session::invocation() const {
 
 std::string WithCollection(const std::string& collection, const std::string& name) {
   return name.find('/') == std::string::npos ? Cat(collection, "/", name) : name;
+}
+
+std::string ExecutionName(const Session& session) {
+  return WithCollection("executions", session.options.name);
 }
 
 int UsageError(Environment& environment, const std::string& message) {

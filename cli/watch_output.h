@@ -9,7 +9,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "capstan/v1/execution_service.pb.h"
-#include "cli/render_execution.h"
+#include "cli/render_words.h"
 #include "core/clock.h"
 
 namespace capstan::cli {
@@ -25,7 +25,8 @@ enum class WatchMode {
 // called from one thread at a time; in kLive a thread of its own draws the line until Stop().
 class WatchOutput {
  public:
-  WatchOutput(std::ostream& out, std::ostream& err, Clock& clock, WatchMode mode, size_t width);
+  WatchOutput(std::ostream& out, std::ostream& err, Clock& clock, WatchMode mode, size_t width,
+              Invocation invocation);
   ~WatchOutput();
 
   void Update(const v1::ExecutionUpdate& update);
@@ -38,12 +39,14 @@ class WatchOutput {
 
   // As the events say, or the snapshot before there were any.
   v1::Execution execution() const;
-  // What the "rollback" artifact said; empty without one.
-  v1::RollbackPlan rollback() const;
 
  private:
   void Fold(const v1::ExecutionUpdate& update) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Anchor(const google::protobuf::Timestamp& server_time) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  const v1::Execution& Newest() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void SayLocked(const std::string& text) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Once for each approval, when the execution comes to wait for it.
+  void AdviseOnApproval() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Draw() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Clear() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
@@ -52,11 +55,12 @@ class WatchOutput {
   Clock& clock_;
   const WatchMode mode_;
   const size_t width_;
+  const Invocation invocation_;
 
   mutable absl::Mutex mu_;
   v1::Execution snapshot_ ABSL_GUARDED_BY(mu_);
   v1::Execution folded_ ABSL_GUARDED_BY(mu_);
-  v1::RollbackPlan rollback_ ABSL_GUARDED_BY(mu_);
+  int32_t advised_ ABSL_GUARDED_BY(mu_) = 0;  // number of the approval that was advised on
   // How old the execution was by the server's clock, and our boot time then: the two clocks need
   // not agree.
   absl::Duration age_ ABSL_GUARDED_BY(mu_);

@@ -1,17 +1,12 @@
 // Whole commands against a server in this process.
-#include "cli/commands.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <sstream>
 #include <thread>
 
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
-#include "tests/cli/fake_server.h"
-#include "tests/cli/sample_messages.h"
+#include "tests/cli/commands_fixture.h"
 
 namespace capstan::cli {
 namespace {
@@ -24,70 +19,6 @@ using ::testing::Not;
 using ::testing::SizeIs;
 using ::testing::StartsWith;
 
-// Never waits: retries come at once, and time passes by what is slept.
-class InstantClock final : public Clock {
- public:
-  absl::Time Now() override { return absl::FromUnixSeconds(kCreated); }
-  absl::Duration BootTime() override {
-    absl::MutexLock lock(&mu_);
-    return boot_;
-  }
-  bool SleepFor(absl::Duration duration, std::stop_token stop) override {
-    absl::MutexLock lock(&mu_);
-    boot_ += duration;
-    return !stop.stop_requested();
-  }
-
- private:
-  absl::Mutex mu_;
-  absl::Duration boot_;
-};
-
-class CommandsTest : public ::testing::Test {
- protected:
-  CommandsTest() {
-    server_.catalog.action = ScaleDeploymentAction();
-    server_.executions.execution = Project(GoodEvents());
-  }
-
-  int Command(const std::vector<std::string>& arguments) {
-    Environment environment{.in = in_,
-                            .out = out_,
-                            .err = err_,
-                            .out_is_terminal = terminal_,
-                            .width = 200,
-                            .variables = {{"CAPSTAN_ADDRESS", server_.address}},
-                            .clock = *clock_,
-                            .stop = stop_.get_token()};
-    return cli::Run(arguments, environment);
-  }
-  int RunScale(const std::vector<std::string>& more = {}) {
-    std::vector<std::string> arguments = {"action",         "run", "ScaleDeployment", "-p",
-                                          "deployment=web", "-p",  "namespace=shop",  "-p",
-                                          "replicas=3"};
-    arguments.insert(arguments.end(), more.begin(), more.end());
-    return Command(arguments);
-  }
-  void Play(std::vector<v1::ExecutionUpdate> updates, grpc::Status end = grpc::Status::OK) {
-    server_.executions.scripts.push_back({.updates = std::move(updates), .end = std::move(end)});
-  }
-  std::string out() const { return out_.str(); }
-  std::string err() const { return err_.str(); }
-
-  FakeServer server_;
-  InstantClock instant_;
-  SystemClock system_;
-  Clock* clock_ = &instant_;
-  std::istringstream in_;
-  std::ostringstream out_, err_;
-  std::stop_source stop_;
-  bool terminal_ = false;
-};
-
-int64_t CountLines(const std::string& text) { return std::count(text.begin(), text.end(), '\n'); }
-
-const grpc::Status kDraining(grpc::StatusCode::UNAVAILABLE, "draining");
-
 TEST_F(CommandsTest, ARunPrintsALineForEachEventAndItsEnd) {
   Play(Stream(GoodEvents()));
 
@@ -97,7 +28,7 @@ TEST_F(CommandsTest, ARunPrintsALineForEachEventAndItsEnd) {
       out(),
       HasSubstr(
           "  9  2027-01-15T08:00:08.000Z  state     SUCCEEDED: done\nSUCCEEDED  ScaleDeployment"));
-  EXPECT_THAT(out(), HasSubstr("To undo it: capstan action run ScaleDeployment"));
+  EXPECT_THAT(out(), HasSubstr("To undo it: capstan execution rollback executions/01932b5c"));
   EXPECT_THAT(err(), IsEmpty());
 }
 

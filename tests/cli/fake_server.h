@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "capstan/v1/admin_service.grpc.pb.h"
+#include "capstan/v1/approval_service.grpc.pb.h"
 #include "capstan/v1/catalog_service.grpc.pb.h"
 #include "capstan/v1/execution_service.grpc.pb.h"
 
@@ -26,6 +27,28 @@ struct Script {
   bool deduplicated = false;
 };
 
+// How the next unary calls end, in order: OK when nothing is written down.
+class Refusals {
+ public:
+  void Push(grpc::Status status) { statuses_.push_back(std::move(status)); }
+  grpc::Status Next() {
+    if (statuses_.empty()) return grpc::Status::OK;
+    grpc::Status status = std::move(statuses_.front());
+    statuses_.pop_front();
+    return status;
+  }
+
+ private:
+  std::deque<grpc::Status> statuses_;
+};
+
+// What "capstan-caller" of a call said; empty when it said nothing.
+inline std::string CallerOf(const grpc::ServerContext& context) {
+  const auto found = context.client_metadata().find("capstan-caller");
+  if (found == context.client_metadata().end()) return "";
+  return {found->second.data(), found->second.size()};
+}
+
 class FakeExecutions final : public v1::ExecutionService::Service {
  public:
   grpc::Status ExecuteAction(grpc::ServerContext* context, const v1::ExecuteActionRequest* request,
@@ -36,6 +59,7 @@ class FakeExecutions final : public v1::ExecutionService::Service {
   grpc::Status WatchExecution(grpc::ServerContext* context,
                               const v1::WatchExecutionRequest* request,
                               grpc::ServerWriter<v1::WatchExecutionResponse>* writer) override {
+    callers.push_back(CallerOf(*context));
     watched.push_back(*request);
     return Play<v1::WatchExecutionResponse>(context, writer);
   }
@@ -81,6 +105,27 @@ class FakeExecutions final : public v1::ExecutionService::Service {
     return first ? grpc::Status(grpc::StatusCode::UNAVAILABLE, "draining") : grpc::Status::OK;
   }
 
+  grpc::Status RetryExecution(grpc::ServerContext*, const v1::RetryExecutionRequest* request,
+                              v1::RetryExecutionResponse* response) override {
+    retried.push_back(*request);
+    *response->mutable_execution() = execution;
+    response->set_deduplicated(deduplicated);
+    return refusals.Next();
+  }
+  grpc::Status RollbackExecution(grpc::ServerContext*, const v1::RollbackExecutionRequest* request,
+                                 v1::RollbackExecutionResponse* response) override {
+    rolled_back.push_back(*request);
+    *response->mutable_execution() = execution;
+    response->set_deduplicated(deduplicated);
+    return refusals.Next();
+  }
+  grpc::Status ExplainExecution(grpc::ServerContext*, const v1::ExplainExecutionRequest* request,
+                                v1::ExplainExecutionResponse* response) override {
+    explained.push_back(*request);
+    *response = explanation;
+    return refusals.Next();
+  }
+
   // Blocks until a stream that hangs is open.
   void AwaitHanging() {
     std::unique_lock lock(mu_);
@@ -96,6 +141,13 @@ class FakeExecutions final : public v1::ExecutionService::Service {
   std::vector<v1::WatchExecutionRequest> watched;
   std::vector<v1::ListExecutionsRequest> listed;
   std::vector<v1::CancelExecutionRequest> cancelled;
+  Refusals refusals;
+  bool deduplicated = false;
+  v1::ExplainExecutionResponse explanation;
+  std::vector<v1::RetryExecutionRequest> retried;
+  std::vector<v1::RollbackExecutionRequest> rolled_back;
+  std::vector<v1::ExplainExecutionRequest> explained;
+  std::vector<std::string> callers;  // of each WatchExecution
 
  private:
   static void SetDeduplicated(v1::ExecuteActionResponse& response, bool value) {
@@ -154,18 +206,90 @@ class FakeCatalog final : public v1::CatalogService::Service {
   v1::Action action;
 };
 
+class FakeApprovals final : public v1::ApprovalService::Service {
+ public:
+  grpc::Status ListApprovals(grpc::ServerContext*, const v1::ListApprovalsRequest* request,
+                             v1::ListApprovalsResponse* response) override {
+    listed.push_back(*request);
+    *response = pages.front();
+    pages.pop_front();
+    return grpc::Status::OK;
+  }
+  grpc::Status DecideApproval(grpc::ServerContext* context,
+                              const v1::DecideApprovalRequest* request,
+                              v1::DecideApprovalResponse* response) override {
+    callers.push_back(CallerOf(*context));
+    decided.push_back(*request);
+    *response->mutable_execution() = execution;
+    return refusals.Next();
+  }
+
+  std::deque<v1::ListApprovalsResponse> pages;
+  v1::Execution execution;
+  Refusals refusals;
+  std::vector<v1::ListApprovalsRequest> listed;
+  std::vector<v1::DecideApprovalRequest> decided;
+  std::vector<std::string> callers;  // of each DecideApproval
+};
+
 class FakeAdmin final : public v1::AdminService::Service {
  public:
   grpc::Status ListWorkers(grpc::ServerContext*, const v1::ListWorkersRequest*,
                            v1::ListWorkersResponse* response) override {
-    *response->mutable_workers() = workers.workers();
+    *response = workers;
     return grpc::Status::OK;
   }
+  grpc::Status EmergencyStop(grpc::ServerContext*, const v1::EmergencyStopRequest* request,
+                             v1::EmergencyStopResponse* response) override {
+    stopped.push_back(*request);
+    *response = stop;
+    return refusals.Next();
+  }
+  grpc::Status ListEmergencyStops(grpc::ServerContext*, const v1::ListEmergencyStopsRequest*,
+                                  v1::ListEmergencyStopsResponse* response) override {
+    *response = stops;
+    return refusals.Next();
+  }
+  grpc::Status LiftEmergencyStop(grpc::ServerContext*, const v1::LiftEmergencyStopRequest* request,
+                                 v1::LiftEmergencyStopResponse* response) override {
+    lifted.push_back(*request);
+    *response = lift;
+    return refusals.Next();
+  }
+  grpc::Status ListTargets(grpc::ServerContext*, const v1::ListTargetsRequest* request,
+                           v1::ListTargetsResponse* response) override {
+    targets_listed.push_back(*request);
+    *response = target_pages.front();
+    target_pages.pop_front();
+    return grpc::Status::OK;
+  }
+  grpc::Status ClearTargetBlock(grpc::ServerContext*, const v1::ClearTargetBlockRequest* request,
+                                v1::ClearTargetBlockResponse* response) override {
+    cleared.push_back(*request);
+    *response->mutable_target() = target;
+    return refusals.Next();
+  }
+  grpc::Status VerifyAudit(grpc::ServerContext*, const v1::VerifyAuditRequest*,
+                           v1::VerifyAuditResponse* response) override {
+    *response = audit;
+    return refusals.Next();
+  }
 
+  Refusals refusals;
   v1::ListWorkersResponse workers;
+  v1::EmergencyStopResponse stop;
+  v1::ListEmergencyStopsResponse stops;
+  v1::LiftEmergencyStopResponse lift;
+  std::deque<v1::ListTargetsResponse> target_pages;
+  v1::TargetStatus target;
+  v1::VerifyAuditResponse audit;
+  std::vector<v1::EmergencyStopRequest> stopped;
+  std::vector<v1::LiftEmergencyStopRequest> lifted;
+  std::vector<v1::ListTargetsRequest> targets_listed;
+  std::vector<v1::ClearTargetBlockRequest> cleared;
 };
 
-// All three on a free port of the loopback. Write the answers down before the client calls.
+// All four on a free port of the loopback. Write the answers down before the client calls.
 class FakeServer {
  public:
   explicit FakeServer(
@@ -175,6 +299,7 @@ class FakeServer {
     builder.AddListeningPort("127.0.0.1:0", std::move(credentials), &port);
     builder.RegisterService(&executions);
     builder.RegisterService(&catalog);
+    builder.RegisterService(&approvals);
     builder.RegisterService(&admin);
     server_ = builder.BuildAndStart();
     address = "127.0.0.1:" + std::to_string(port);
@@ -183,6 +308,7 @@ class FakeServer {
 
   FakeExecutions executions;
   FakeCatalog catalog;
+  FakeApprovals approvals;
   FakeAdmin admin;
   std::string address;
 

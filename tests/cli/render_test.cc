@@ -3,6 +3,7 @@
 
 #include "cli/exit_code.h"
 #include "cli/render_catalog.h"
+#include "cli/render_event.h"
 #include "cli/render_execution.h"
 #include "cli/text_format.h"
 #include "tests/cli/sample_messages.h"
@@ -10,6 +11,7 @@
 namespace capstan::cli {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -75,18 +77,18 @@ TEST(LiveLineTest, IsCutToTheWidthBetweenCharacters) {
 }
 
 TEST(EndTextTest, SuccessShowsTheChangeAndHowToUndoIt) {
-  EXPECT_EQ(EndText(Project(GoodEvents()), GoodEvents()[3].artifact_stored().rollback(), {}),
+  EXPECT_EQ(EndText(Project(GoodEvents()), {}),
             "SUCCEEDED  ScaleDeployment Deployment shop/web  after 0:08  "
             "executions/01932b5c-7d1e-7f00-8a00-0123456789ab\n"
             "done\n"
             "Deployment shop/web: replicas 1 -> 3\n"
-            "To undo it: capstan action run ScaleDeployment -p deployment=web -p namespace=shop -p "
-            "replicas=1\n");
+            "To undo it: capstan execution rollback "
+            "executions/01932b5c-7d1e-7f00-8a00-0123456789ab\n");
 }
 
 TEST(EndTextTest, S2_55_ADenialNamesTheRules) {
   EXPECT_THAT(
-      EndText(Project(DeniedEvents()), {}, {}),
+      EndText(Project(DeniedEvents()), {}),
       HasSubstr(
           "  namespace-restrictions/system: kube-system is off limits\nNothing was changed.\n"));
 }
@@ -95,34 +97,34 @@ TEST(EndTextTest, AnUnknownOutcomeSaysWhatToDoNext) {
   std::string text =
       EndText(Project(EndedEvents("to: STATE_FAILED failure_reason: FAILURE_REASON_OUTCOME_UNKNOWN "
                                   "message: 'the Job is gone'")),
-              {}, {.program = "capstan --address=example:1"});
+              {.program = "capstan --address=example:1"});
 
   EXPECT_THAT(text, HasSubstr("FAILED(OUTCOME_UNKNOWN)"));
   EXPECT_THAT(text, HasSubstr("kubectl get deployment web --namespace=shop"));
   EXPECT_THAT(text, HasSubstr("capstan --address=example:1 execution logs executions/01932b5c"));
   EXPECT_THAT(
       text,
-      HasSubstr("action run ScaleDeployment -p deployment=web -p namespace=shop -p replicas=3"));
+      HasSubstr("capstan --address=example:1 execution retry "
+                "executions/01932b5c-7d1e-7f00-8a00-0123456789ab --accept-repeated-effect\n"));
 }
 
 TEST(EndTextTest, S2_36_ADryRunSaysThatNothingWasLaunched) {
   std::string text =
       EndText(Project(EndedEvents("to: STATE_SUCCEEDED outcome { dry_run: true plan { digest: "
                                   "'abc' policy_decision { allow: true } } }")),
-              {}, {});
+              {});
 
   EXPECT_THAT(text, HasSubstr("Dry run: nothing was launched."));
-  EXPECT_THAT(text, HasSubstr("Policy: allowed\nPlan: sha256:abc\n"));
+  EXPECT_THAT(text, AllOf(HasSubstr("Policy: allowed\n"), HasSubstr("Plan: sha256:abc\n")));
   EXPECT_THAT(text, Not(HasSubstr("undo")));
 }
 
 TEST(EndTextTest, ACancelSaysWhetherSomethingMayHaveHappened) {
   EXPECT_THAT(
-      EndText(Project(EndedEvents("to: STATE_CANCELLED outcome { effect: EFFECT_NONE }")), {}, {}),
+      EndText(Project(EndedEvents("to: STATE_CANCELLED outcome { effect: EFFECT_NONE }")), {}),
       HasSubstr("Nothing was changed."));
   EXPECT_THAT(
-      EndText(Project(EndedEvents("to: STATE_CANCELLED outcome { effect: EFFECT_POSSIBLE }")), {},
-              {}),
+      EndText(Project(EndedEvents("to: STATE_CANCELLED outcome { effect: EFFECT_POSSIBLE }")), {}),
       HasSubstr("Something may have been changed. Look at it: kubectl get deployment web "
                 "--namespace=shop"));
 }
@@ -137,7 +139,7 @@ TEST(DetachedTextTest, SaysHowToGoOn) {
 }
 
 TEST(DetailsTest, ShowsWhatIsKnown) {
-  std::string text = Details(Project(GoodEvents()));
+  std::string text = Details(Project(GoodEvents()), {});
 
   EXPECT_THAT(text, HasSubstr("state       SUCCEEDED\n"));
   EXPECT_THAT(text, HasSubstr("parameters  deployment=web namespace=shop replicas=3\n"));

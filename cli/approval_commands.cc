@@ -1,0 +1,131 @@
+#include "cli/approval_commands.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "capstan/v1/approval_service.grpc.pb.h"
+#include "capstan/v1/execution_service.grpc.pb.h"
+#include "cli/exit_code.h"
+#include "cli/render_approval.h"
+#include "cli/text_format.h"
+#include "core/text.h"
+
+namespace capstan::cli {
+namespace {
+
+constexpr int kPageSize = 500;
+
+grpc::Status GetExecution(const Session& session, v1::ExecutionService::Stub& stub,
+                          v1::Execution* execution) {
+  v1::GetExecutionRequest request;
+  request.set_name(ExecutionName(session));
+  v1::GetExecutionResponse response;
+  grpc::Status status = session.Unary([&](grpc::ClientContext& context) {
+    return stub.GetExecution(&context, request, &response);
+  });
+  *execution = std::move(*response.mutable_execution());
+  return status;
+}
+
+// The event that asked for the approval with this number. NOT_FOUND when the events have none.
+grpc::Status FindRequested(const Session& session, v1::ExecutionService::Stub& stub, int32_t number,
+                           v1::ApprovalRequested* requested) {
+  v1::ListEventsRequest request;
+  request.set_name(ExecutionName(session));
+  request.set_page_size(kPageSize);
+  do {
+    v1::ListEventsResponse page;
+    grpc::Status status = session.Unary(
+        [&](grpc::ClientContext& context) { return stub.ListEvents(&context, request, &page); });
+    if (!status.ok()) return status;
+    for (v1::ExecutionEvent& event : *page.mutable_events()) {
+      if (event.approval_requested().number() != number) continue;
+      *requested = std::move(*event.mutable_approval_requested());
+      return grpc::Status::OK;
+    }
+    request.set_page_token(page.next_page_token());
+  } while (!request.page_token().empty());
+  return {grpc::StatusCode::NOT_FOUND,
+          Cat("the events of ", request.name(), " do not have its approval ", number)};
+}
+
+// An execution that never asked for an approval has nothing to show and nothing to decide.
+int NoApproval(const Session& session, const v1::Execution& execution) {
+  return session.Fail(
+      {grpc::StatusCode::FAILED_PRECONDITION,
+       Cat(execution.name(), " has never asked for an approval; it is ", StateText(execution))});
+}
+
+int Decide(Session& session, v1::DecideApprovalRequest::Decision decision) {
+  v1::DecideApprovalRequest request;
+  request.set_execution(ExecutionName(session));
+  request.set_decision(decision);
+  request.set_reason(session.options.reason);
+  request.set_plan_digest(session.options.plan_digest);
+  if (request.plan_digest().empty()) {
+    auto executions = v1::ExecutionService::NewStub(session.channel);
+    v1::Execution execution;
+    grpc::Status status = GetExecution(session, *executions, &execution);
+    if (!status.ok()) return session.Fail(status);
+    if (!execution.has_approval()) return NoApproval(session, execution);
+    request.set_plan_digest(execution.approval().plan_digest());
+  }
+  auto stub = v1::ApprovalService::NewStub(session.channel);
+  v1::DecideApprovalResponse response;
+  grpc::Status status = session.UnaryIdempotent([&](grpc::ClientContext& context) {
+    return stub->DecideApproval(&context, request, &response);
+  });
+  if (!status.ok()) return session.Fail(status);
+  const bool approve = decision == v1::DecideApprovalRequest::DECISION_APPROVE;
+  session.Print(response.execution(),
+                Cat(approve ? "Said yes to " : "Said no to ", OneLine(request.execution()),
+                    ", plan sha256:", OneLine(request.plan_digest()),
+                    "\nWatch it: ", session.invocation().program, " execution watch ",
+                    ShellQuoted(request.execution()), "\n"));
+  return kOk;
+}
+
+}  // namespace
+
+int ApprovalList(Session& session) {
+  auto stub = v1::ApprovalService::NewStub(session.channel);
+  v1::ListApprovalsRequest request;
+  v1::ListApprovalsResponse all;
+  do {
+    request.set_page_size(std::min(kPageSize, session.options.limit - all.approvals_size()));
+    v1::ListApprovalsResponse page;
+    grpc::Status status = session.Unary([&](grpc::ClientContext& context) {
+      return stub->ListApprovals(&context, request, &page);
+    });
+    if (!status.ok()) return session.Fail(status);
+    all.mutable_approvals()->MergeFrom(page.approvals());
+    all.set_next_page_token(page.next_page_token());
+    request.set_page_token(page.next_page_token());
+  } while (!request.page_token().empty() && all.approvals_size() < session.options.limit);
+  session.Print(all, ApprovalTable(all.approvals()));
+  if (!all.next_page_token().empty()) session.SayThereAreMore();
+  return kOk;
+}
+
+int ApprovalShow(Session& session) {
+  auto stub = v1::ExecutionService::NewStub(session.channel);
+  v1::Execution execution;
+  grpc::Status status = GetExecution(session, *stub, &execution);
+  if (!status.ok()) return session.Fail(status);
+  if (!execution.has_approval()) return NoApproval(session, execution);
+  v1::ApprovalRequested requested;
+  status = FindRequested(session, *stub, execution.approval().number(), &requested);
+  if (!status.ok()) return session.Fail(status);
+  session.Print(requested, ApprovalDetails(execution, requested, session.invocation()));
+  return kOk;
+}
+
+int ApprovalApprove(Session& session) {
+  return Decide(session, v1::DecideApprovalRequest::DECISION_APPROVE);
+}
+
+int ApprovalReject(Session& session) {
+  return Decide(session, v1::DecideApprovalRequest::DECISION_REJECT);
+}
+
+}  // namespace capstan::cli

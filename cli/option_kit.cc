@@ -1,0 +1,81 @@
+#include "cli/option_kit.h"
+
+#include "core/text.h"
+
+namespace capstan::cli {
+namespace {
+
+std::string ReadDuration(const std::string& text, absl::Duration* duration) {
+  if (absl::ParseDuration(text, duration) && *duration > absl::ZeroDuration()) return "";
+  return Cat("got \"", text, "\", want a duration such as 90s or 5m");
+}
+
+}  // namespace
+
+CLI::App* AddGroup(CLI::App* root, const std::string& name, const std::string& help) {
+  CLI::App* group = root->add_subcommand(name, help);
+  group->require_subcommand(1);
+  group->fallthrough();
+  return group;
+}
+
+CLI::App* AddCommand(CLI::App* group, const std::string& name, const std::string& help,
+                     Command command, Options* options) {
+  CLI::App* app = group->add_subcommand(name, help);
+  app->fallthrough();
+  app->callback([options, command] { options->command = command; });
+  return app;
+}
+
+void AddName(CLI::App* app, const std::string& what, const std::string& help, Options* options) {
+  app->add_option(what, options->name, help)->required();
+}
+
+void AddReason(CLI::App* app, Options* options) {
+  app->add_option_function<std::string>(
+         "--reason",
+         [options](const std::string& text) {
+           if (text.empty()) {
+             throw CLI::ValidationError("--reason", "got nothing, want why, for the record");
+           }
+           options->reason = text;
+         },
+         "Why, for the record")
+      ->required()
+      ->type_name("TEXT");
+}
+
+void AddLimit(CLI::App* app, Options* options) {
+  app->add_option("--limit", options->limit, "At most this many (default 50)")
+      ->check(CLI::Range(1, kMaxLimit));
+}
+
+void AddFollowing(CLI::App* app, Options* options) {
+  app->add_option(
+         "--request-id", options->request_id,
+         "UUID that makes the run idempotent: the same one never runs twice (default: a new one)")
+      ->type_name("UUID");
+  app->add_flag("--no-wait", options->no_wait, "Return as soon as the request is stored");
+  AddDuration(app, "--wait-timeout", &options->wait_timeout,
+              "Stop waiting after this long; the execution goes on");
+}
+
+void AddDuration(CLI::App* app, const std::string& flag, absl::Duration* duration,
+                 const std::string& help) {
+  app->add_option_function<std::string>(
+         flag,
+         [flag, duration](const std::string& text) {
+           if (std::string error = ReadDuration(text, duration); !error.empty()) {
+             throw CLI::ValidationError(flag, error);
+           }
+         },
+         help)
+      ->type_name("DURATION");
+}
+
+void AddRepeated(CLI::App* app, const std::string& flag, std::vector<std::string>* values,
+                 const std::string& type, const std::string& help) {
+  app->add_option(flag, *values, help)->allow_extra_args(false)->type_name(type);
+}
+
+}  // namespace capstan::cli

@@ -1,0 +1,50 @@
+// The command line in pieces: what each group of commands adds to the parser. Internal to
+// options.cc and its option_*.cc.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+#include "cli/options.h"
+
+namespace capstan::cli {
+
+inline constexpr int kMaxLimit = 100000;  // rows that one listing prints
+inline constexpr char kExecutionNameHelp[] = "executions/UUID, or the UUID alone";
+
+// A group of sub-commands, of which one must be chosen.
+CLI::App* AddGroup(CLI::App* root, const std::string& name, const std::string& help);
+
+// A sub-command that, when chosen, sets options.command.
+CLI::App* AddCommand(CLI::App* group, const std::string& name, const std::string& help,
+                     Command command, Options* options);
+
+// What the command is about: options.name, required.
+void AddName(CLI::App* app, const std::string& what, const std::string& help, Options* options);
+
+// --reason, required and not empty: the API wants one for the record.
+void AddReason(CLI::App* app, Options* options);
+
+// --limit of a listing.
+void AddLimit(CLI::App* app, Options* options);
+
+// --request-id, --no-wait and --wait-timeout: of commands that make an execution and follow it.
+void AddFollowing(CLI::App* app, Options* options);
+
+// Durations are read with Abseil: 90s, 5m, 1h.
+void AddDuration(CLI::App* app, const std::string& flag, absl::Duration* duration,
+                 const std::string& help);
+
+// An option that may be repeated, with one value each time: it never eats the words that follow.
+void AddRepeated(CLI::App* app, const std::string& flag, std::vector<std::string>* values,
+                 const std::string& type, const std::string& help);
+
+void AddActionCommands(CLI::App* root, Options* options);
+void AddExecutionCommands(CLI::App* root, Options* options);
+void AddApprovalCommands(CLI::App* root, Options* options);
+void AddStopCommands(CLI::App* root, Options* options);
+void AddTargetCommands(CLI::App* root, Options* options);
+void AddOtherCommands(CLI::App* root, Options* options);
+
+}  // namespace capstan::cli
