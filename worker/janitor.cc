@@ -15,10 +15,14 @@
 namespace capstan::worker {
 namespace {
 
-bool EndedBefore(const storage::StoredEvent& last, absl::Time limit) {
+// It has ended, and so long ago that its Job may go.
+bool MayGo(const storage::StoredEvent& last, absl::Time now, const JanitorOptions& options) {
   v1::ExecutionEvent event;
   if (!event.ParseFromString(last.body) || !event.has_state_changed()) return false;
-  return machine::IsTerminal(event.state_changed().to()) && last.time < limit;
+  const v1::Execution::State state = event.state_changed().to();
+  const bool failed = state == v1::Execution::STATE_FAILED;
+  return machine::IsTerminal(state) &&
+         last.time < now - (failed ? options.failed_grace : options.grace);
 }
 
 }  // namespace
@@ -78,7 +82,7 @@ absl::StatusOr<int> Janitor::RunOnce() {
   for (const storage::StoredEvent& event : events) last[event.execution] = &event;
   int deleted = 0;
   for (const auto& [id, event] : last) {
-    if (!EndedBefore(*event, clock_.Now() - options_.grace)) continue;
+    if (!MayGo(*event, clock_.Now(), options_)) continue;
     const absl::StatusOr<kubernetes::DeleteResult> result =
         launcher_.DeleteJob(candidates[id], std::nullopt, kubernetes::Propagation::kBackground,
                             kubernetes::CallOptions{});

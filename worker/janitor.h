@@ -23,6 +23,8 @@ struct JanitorOptions {
   absl::Duration interval = absl::Minutes(1);
   // An execution must have ended this long ago: its last holder deletes the Job itself.
   absl::Duration grace = absl::Minutes(1);
+  // The same for those that failed: their Jobs may be kept for people to look at.
+  absl::Duration failed_grace = absl::Minutes(1);
 };
 
 // Owned by main.cc; one thread between Start and Stop.

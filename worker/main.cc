@@ -68,6 +68,7 @@ ActionOptions ActionOptionsFrom(const config::v1::WorkerConfig& config) {
   for (const auto& [alias, image] : config.kubernetes().runner_images())
     options.images[alias] = image;
   options.start_deadline = config::ToDuration(config.jobs().start_deadline());
+  options.keep_failed_jobs = config.jobs().keep_failed();
   options.environment = config.policy().environment();
   options.rate_limit = static_cast<int>(config.policy().rate_limit());
   options.rate_window = config::ToDuration(config.policy().rate_window());
@@ -200,9 +201,12 @@ absl::Status Serve(const config::v1::WorkerConfig& config, const sigset_t& ends)
                 {.info = {HostName(), kVersion},
                  .lease_ttl = lease_ttl,
                  .heartbeat = config::ToDuration(config.lease().heartbeat())});
-  Janitor janitor(
-      *reader, *client, clock, worker_metrics,
-      {.actions_namespace = actions.actions_namespace, .installation = actions.installation});
+  Janitor janitor(*reader, *client, clock, worker_metrics,
+                  {.actions_namespace = actions.actions_namespace,
+                   .installation = actions.installation,
+                   .failed_grace = config.jobs().keep_failed()
+                                       ? config::ToDuration(config.jobs().keep_failed_for())
+                                       : absl::Minutes(1)});
 
   CAPSTAN_ASSIGN_OR_RETURN(const auto http,
                            telemetry::HttpEndpoints::Start(

@@ -676,7 +676,10 @@ void Runner::Finished(const RunPtr& run, const Transition& transition) {
        {"total", absl::FormatDuration(absl::Trunc(total, absl::Milliseconds(1)))},
        {"stages", stages}});
   // The lease may be gone with the end; the Job is deleted by uid, and nobody else has to.
-  if (transition.effect == Effect::kCleanUp && fence_.MayAct()) effects_.CleanUp(run->action);
+  const bool keep =
+      transition.state == v1::Execution::STATE_FAILED && effects_.options().keep_failed_jobs;
+  if (transition.effect == Effect::kCleanUp && !keep && fence_.MayAct())
+    effects_.CleanUp(run->action);
   Drop(run);
 }
 

@@ -26,6 +26,8 @@ struct ActionOptions {
   catalog::RunnerImages images;
   // A launched Job without a running container after this long is given up.
   absl::Duration start_deadline = absl::Seconds(120);
+  // The Jobs of executions that failed are left to the janitor, so that people can look at them.
+  bool keep_failed_jobs = false;
   // For policy: what kind of place this is, such as "production"; empty: not said.
   std::string environment;
   // For policy: launches in one namespace.

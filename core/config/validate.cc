@@ -94,6 +94,10 @@ absl::Status CheckListen(const v1::ListenConfig& listen) {
     return absl::InvalidArgumentError(
         "listen.tls.client_ca_file: want listen.tls.cert_file and listen.tls.key_file with it");
   }
+  if (listen.development_identity() && !*loopback) {
+    return Want("listen.development_identity", "true",
+                "false: callers are believed only on a loopback address or a unix socket");
+  }
   if (!has_tls && !*loopback) {
     return Want("listen.address", listen.address(),
                 "a loopback address or a unix socket, or set listen.tls.cert_file and "
@@ -151,6 +155,10 @@ absl::Status Validate(const v1::WorkerConfig& config) {
   }
   if (config.policy().required_bundles().empty()) {
     return Want("policy.required_bundles", "", "at least one bundle: without any, all is denied");
+  }
+  if (ToDuration(config.jobs().keep_failed_for()) > absl::Minutes(10)) {
+    return Want("jobs.keep_failed_for",
+                absl::FormatDuration(ToDuration(config.jobs().keep_failed_for())), "at most 10m");
   }
   const absl::Duration ttl = ToDuration(config.lease().ttl());
   if (ToDuration(config.lease().heartbeat()) * 3 > ttl) {

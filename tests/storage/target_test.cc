@@ -262,7 +262,7 @@ TEST_F(Targets, LaunchesAndDryRunsAreCountedWhenTheirStepIsStored) {
 
 // ---- audit
 
-TEST_F(Targets, S2_53_WhatIsAuditedIsChainedInTheTransactionOfTheChange) {
+TEST_F(Targets, S2_53_S2_69_WhatIsAuditedIsChainedInTheTransactionOfTheChange) {
   NewExecution execution = MakeExecution("request");
   execution.audit = R"({"kind":"submit"})";
   const auto submitted = Submit(execution);

@@ -72,6 +72,11 @@ TEST_F(JobSpecTest, S2_14_ThePodRunsAtMostOnceAndNotBeforeItIsArmed) {
   EXPECT_FALSE(spec.contains("podFailurePolicy"));
 }
 
+TEST_F(JobSpecTest, S2_67_EveryJobRunsInTheOneNamespaceUnderAnAccountThatItOnlyNames) {
+  EXPECT_EQ(RenderJson()["metadata"]["namespace"], "capstan-actions");
+  EXPECT_EQ(RenderPod()["serviceAccountName"], "kubernetes-executor-scale-deployment");
+}
+
 TEST_F(JobSpecTest, S2_12_TheTimeoutIsTheJobsDeadline) {
   timeout_ = absl::Seconds(61);
 

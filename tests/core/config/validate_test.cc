@@ -55,6 +55,21 @@ TEST(ValidateServerTest, TakesLoopbackAndUnixSocketsWithoutTls) {
   EXPECT_OK(ValidateServer({{"listen.address", "unix:/run/capstan.sock"}}));
 }
 
+TEST(ValidateServerTest, BelievesClaimedCallersOnlyOnLoopback) {
+  EXPECT_OK(ValidateServer({{"listen.development_identity", "true"}}));
+  EXPECT_THAT(ValidateServer({{"listen.address", "0.0.0.0:50051"},
+                              {"listen.development_identity", "true"},
+                              {"listen.tls.cert_file", "/tls/cert"},
+                              {"listen.tls.key_file", "/tls/key"}}),
+              StatusIs(kInvalid, HasSubstr("listen.development_identity: got \"true\"")));
+}
+
+TEST(ValidateWorkerTest, S2_68_KeepsFailedJobsForTenMinutesAtMost) {
+  EXPECT_OK(ValidateWorker({{"jobs.keep_failed", "true"}, {"jobs.keep_failed_for", "10m"}}));
+  EXPECT_THAT(ValidateWorker({{"jobs.keep_failed_for", "11m"}}),
+              StatusIs(kInvalid, HasSubstr("jobs.keep_failed_for: got \"11m\"")));
+}
+
 TEST(ValidateServerTest, RefusesHalfACertificate) {
   EXPECT_THAT(ValidateServer({{"listen.tls.cert_file", "/tls/cert"}}),
               StatusIs(kInvalid, HasSubstr("listen.tls")));

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 #include "absl/strings/str_cat.h"
 #include "tests/core/machine/situations.h"
 
@@ -264,6 +266,21 @@ TEST(ActionMachineTest, S0_9_EveryEventNamesItsRunAndWhatCausedIt) {
   EXPECT_EQ(transition.events[0].correlation_id(), "c0ffee");
   EXPECT_EQ(transition.events[0].causation_id(), absl::StrCat("event/", seq));
   EXPECT_EQ(transition.events[1].causation_id(), absl::StrCat("event/", seq + 1));
+}
+
+TEST(StatesTest, S2_2_EveryStateIsInTheTableOfTheManual) {
+  std::ifstream file(CAPSTAN_SOURCE_DIR "/docs/states.md");
+  const std::string manual{std::istreambuf_iterator<char>(file), {}};
+  const auto* states = Execution::State_descriptor();
+  for (int i = 1; i < states->value_count(); ++i) {
+    const auto state = static_cast<Execution::State>(states->value(i)->number());
+    EXPECT_THAT(manual, HasSubstr(absl::StrCat("| ", std::string(StateName(state)), " |")));
+  }
+  const auto* reasons = Execution::BlockReason_descriptor();
+  for (int i = 1; i < reasons->value_count(); ++i) {
+    const auto reason = static_cast<Execution::BlockReason>(reasons->value(i)->number());
+    EXPECT_THAT(manual, HasSubstr(absl::StrCat("| ", std::string(BlockReasonName(reason)), " |")));
+  }
 }
 
 TEST(StatesTest, TerminalStatesHaveNoWayOut) {

@@ -28,6 +28,12 @@ class CatalogPoliciesTest : public ::testing::Test {
   Policies policies_{Options()};
 };
 
+TEST_F(CatalogPoliciesTest, S2_23_TheSafetyBundlesAreThereAndTheProductionOne) {
+  EXPECT_THAT(policies_.store().status().bundles,
+              ElementsAre("action-allowlist", "namespace-restrictions", "node-safety", "production",
+                          "resource-limits", "scale-safety"));
+}
+
 TEST_F(CatalogPoliciesTest, AnOrdinaryScaleIsAllowed) {
   const Decision decision = Evaluate(ScaleInput());
 
