@@ -55,6 +55,7 @@ const std::vector<std::string> kWorkerFailpoints = {
     "wake.between",
     "commit.before_commit",
     "commit.after_commit",
+    "target.between",
     "runner.before_commit.STEP_VALIDATE",
     "runner.after_commit.STEP_VALIDATE",
     "runner.before_commit.STEP_CREATE",
