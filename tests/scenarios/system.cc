@@ -135,9 +135,9 @@ System::System(SystemOptions options) : options_(std::move(options)) {
   char name[] = "/tmp/capstan-scenario.XXXXXX";
   CAPSTAN_CHECK(mkdtemp(name) != nullptr);
   directory_ = name;
-  policies_ = absl::StrCat(directory_, "/policies");
-  fs::copy(absl::StrCat(CAPSTAN_SOURCE_DIR, "/catalog/policies"), policies_,
-           fs::copy_options::recursive);
+  catalog_ = absl::StrCat(directory_, "/catalog");
+  policies_ = absl::StrCat(catalog_, "/policies");
+  fs::copy(absl::StrCat(CAPSTAN_SOURCE_DIR, "/catalog"), catalog_, fs::copy_options::recursive);
 }
 
 System::~System() {
@@ -176,8 +176,9 @@ std::unique_ptr<Process> System::LaunchServer(const std::map<std::string, std::s
                                    absl::StrCat("--store.dsn=", dsn_),
                                    "--listen.address=127.0.0.1:0",
                                    "--http.address=127.0.0.1:0",
-                                   absl::StrCat("--catalog_dir=", CAPSTAN_SOURCE_DIR, "/catalog"),
+                                   absl::StrCat("--catalog_dir=", catalog_),
                                    absl::StrCat("--port-file=", PortFile(number))};
+  if (options_.named_callers) argv.push_back("--listen.development_identity=true");
   argv.insert(argv.end(), flags.begin(), flags.end());
   return *Process::Start(argv, env, LogFile(absl::StrCat("server-", number, ".log")));
 }
@@ -203,6 +204,7 @@ Server System::StartServer(const std::map<std::string, std::string>& env,
   server.executions = v1::ExecutionService::NewStub(channel);
   server.catalog = v1::CatalogService::NewStub(channel);
   server.admin = v1::AdminService::NewStub(channel);
+  server.approvals = v1::ApprovalService::NewStub(channel);
   return server;
 }
 
@@ -216,7 +218,7 @@ std::unique_ptr<Process> System::LaunchWorker(const std::map<std::string, std::s
       absl::StrCat("--store.dsn=", dsn_),
       "--store.idle_in_transaction_timeout=500ms",
       "--http.address=127.0.0.1:0",
-      absl::StrCat("--catalog_dir=", CAPSTAN_SOURCE_DIR, "/catalog"),
+      absl::StrCat("--catalog_dir=", catalog_),
       absl::StrCat("--policy.dir=", policies_),
       absl::StrCat("--policy.check_program=", Bin("capstan-policy-check")),
       absl::StrCat("--kubernetes.kubeconfig=", LogFile("kubeconfig")),
@@ -261,9 +263,10 @@ void Take(const v1::ExecutionUpdate& update, Streamed& into) {
 
 }  // namespace
 
-absl::StatusOr<std::string> Submit(Server& server, v1::ExecuteActionRequest request) {
+absl::StatusOr<std::string> Submit(Server& server, v1::ExecuteActionRequest request,
+                                   const std::string& caller) {
   request.set_wait_until(v1::ExecuteActionRequest::WAIT_UNTIL_ACCEPTED);
-  const Streamed streamed = Execute(server, request);
+  const Streamed streamed = Execute(server, request, caller);
   if (!streamed.status.ok()) {
     return absl::Status(static_cast<absl::StatusCode>(streamed.status.error_code()),
                         streamed.status.error_message());
@@ -271,9 +274,11 @@ absl::StatusOr<std::string> Submit(Server& server, v1::ExecuteActionRequest requ
   return streamed.snapshot->name();
 }
 
-Streamed Execute(Server& server, const v1::ExecuteActionRequest& request) {
+Streamed Execute(Server& server, const v1::ExecuteActionRequest& request,
+                 const std::string& caller) {
   Streamed streamed;
   grpc::ClientContext context;
+  if (!caller.empty()) context.AddMetadata("capstan-caller", caller);
   const auto reader = server.executions->ExecuteAction(&context, request);
   v1::ExecuteActionResponse response;
   while (reader->Read(&response)) Take(response.update(), streamed);
@@ -295,6 +300,13 @@ Streamed Watch(Server& server, const std::string& name, std::int64_t after_seq) 
 }
 
 Streamed WatchUntil(Server& server, const std::string& name, v1::ExecutionEvent::PayloadCase kind) {
+  return WatchUntil(server, name, [kind](const v1::ExecutionEvent& event) {
+    return event.payload_case() == kind;
+  });
+}
+
+Streamed WatchUntil(Server& server, const std::string& name,
+                    const std::function<bool(const v1::ExecutionEvent&)>& is_it) {
   Streamed streamed;
   grpc::ClientContext context;
   v1::WatchExecutionRequest request;
@@ -303,7 +315,7 @@ Streamed WatchUntil(Server& server, const std::string& name, v1::ExecutionEvent:
   v1::WatchExecutionResponse response;
   while (reader->Read(&response)) {
     Take(response.update(), streamed);
-    if (response.update().has_event() && response.update().event().payload_case() == kind) {
+    if (response.update().has_event() && is_it(response.update().event())) {
       context.TryCancel();
       break;
     }

@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "capstan/v1/admin_service.grpc.pb.h"
+#include "capstan/v1/approval_service.grpc.pb.h"
 #include "capstan/v1/catalog_service.grpc.pb.h"
 #include "capstan/v1/execution_service.grpc.pb.h"
 #include "tests/support/kubesim/kubesim.h"
@@ -60,6 +61,7 @@ struct Server {
   std::unique_ptr<v1::ExecutionService::Stub> executions;
   std::unique_ptr<v1::CatalogService::Stub> catalog;
   std::unique_ptr<v1::AdminService::Stub> admin;
+  std::unique_ptr<v1::ApprovalService::Stub> approvals;
 };
 
 // Asks `done` after every change of `file` until it is true or `process` has ended; a process that
@@ -74,6 +76,8 @@ struct SystemOptions {
   std::string server_program;        // empty: capstan-server; or capstan-server-faults
   std::string kubeconfig;            // of a real cluster; empty: a simulated one in this process
   TestPostgres* postgres = nullptr;  // for tests that harm it; null: the one all tests share
+  // Callers are who they say they are: "bob" is "unauthenticated:bob".
+  bool named_callers = false;
 };
 
 class System {
@@ -96,7 +100,9 @@ class System {
 
   kubesim::KubeSim& kube() { return *kube_; }  // the simulated cluster
   const std::string& dsn() const { return dsn_; }
-  const std::string& policies() const { return policies_; }  // a copy that a test may change
+  // Copies that a test may change; the catalog before the processes start.
+  const std::string& catalog() const { return catalog_; }
+  const std::string& policies() const { return policies_; }
   std::string LogFile(const std::string& name) const;
 
  private:
@@ -106,6 +112,7 @@ class System {
 
   const SystemOptions options_;
   std::string directory_;
+  std::string catalog_;
   std::string policies_;
   std::string dsn_;
   std::unique_ptr<kubesim::KubeSim> kube_;
@@ -116,8 +123,10 @@ class System {
 v1::ExecuteActionRequest Scale(int replicas, const std::string& name_space = "default",
                                const std::string& deployment = "web");
 
-// Submits and returns the execution's name without waiting for its end.
-absl::StatusOr<std::string> Submit(Server& server, v1::ExecuteActionRequest request);
+// Submits and returns the execution's name without waiting for its end. `caller` counts where
+// callers are who they say they are.
+absl::StatusOr<std::string> Submit(Server& server, v1::ExecuteActionRequest request,
+                                   const std::string& caller = "");
 
 // What a stream delivered.
 struct Streamed {
@@ -128,10 +137,14 @@ struct Streamed {
   const v1::StateChanged& End() const { return events.back().state_changed(); }
 };
 // Runs to the end of the stream.
-Streamed Execute(Server& server, const v1::ExecuteActionRequest& request);
+Streamed Execute(Server& server, const v1::ExecuteActionRequest& request,
+                 const std::string& caller = "");
 Streamed Watch(Server& server, const std::string& name, std::int64_t after_seq = 0);
 // Until an event of this kind has come; the stream is then left.
 Streamed WatchUntil(Server& server, const std::string& name, v1::ExecutionEvent::PayloadCase kind);
+// Until one that `is_it` says yes to.
+Streamed WatchUntil(Server& server, const std::string& name,
+                    const std::function<bool(const v1::ExecutionEvent&)>& is_it);
 
 // All stored events, by pages.
 std::vector<v1::ExecutionEvent> ListEvents(Server& server, const std::string& name);
