@@ -148,23 +148,28 @@ v1::BlastRadius RadiusOf(const catalog::ActionDefinition& definition, const v1::
   return radius;
 }
 
+// As JSON; the beginning of a long one, cut between characters.
 std::string ValueText(const google::protobuf::Value& value) {
+  constexpr std::size_t kMostShown = 200;
   std::string text;
-  return google::protobuf::util::MessageToJsonString(value, &text).ok() ? text : "?";
+  if (!google::protobuf::util::MessageToJsonString(value, &text).ok()) return "?";
+  if (text.size() <= kMostShown) return text;
+  std::size_t end = kMostShown;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+  return text.substr(0, end) + "…";
 }
 
 // How the captured facts differ from what they should be; empty when they do not. What says which
-// version of the object it is does not count.
+// version of the object it is does not count, nor what this action, which may be another one than
+// the one that left them, does not capture.
 std::string Difference(const Struct& expected, const Struct& found) {
   std::vector<std::string> differences;
   for (const auto& [name, value] : expected.fields()) {
-    if (name == "resource_version") continue;
     const auto now = found.fields().find(name);
-    if (now == found.fields().end()) {
-      differences.push_back(absl::StrCat(name, ": got nothing, want ", ValueText(value)));
-    } else if (!google::protobuf::util::MessageDifferencer::Equals(now->second, value)) {
-      differences.push_back(absl::StrCat(name, ": got ", ValueText(now->second).substr(0, 200),
-                                         ", want ", ValueText(value).substr(0, 200)));
+    if (name == "resource_version" || now == found.fields().end()) continue;
+    if (!google::protobuf::util::MessageDifferencer::Equals(now->second, value)) {
+      differences.push_back(
+          absl::StrCat(name, ": got ", ValueText(now->second), ", want ", ValueText(value)));
     }
   }
   std::sort(differences.begin(), differences.end());
