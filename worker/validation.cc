@@ -362,7 +362,13 @@ Validation Validator::Validate(const ExecutionId& id, const Action& action,
 
   const absl::StatusOr<Struct> before =
       catalog::Capture(*definition, action.request.parameters(), facts->as_struct);
+  result.preconditions = Evaluate(definition->preconditions, v1::ConditionResult::PHASE_PRE, action,
+                                  parameters_json, before.value_or(Struct()), facts->as_json, now);
   if (!before.ok()) {
+    // A fact that is not there is as a rule what a precondition is about, and says better.
+    const bool said = std::any_of(result.preconditions.begin(), result.preconditions.end(),
+                                  [](const auto& one) { return one.required() && !one.passed(); });
+    if (said) return out;
     result.result = Validated::Result::kInvalidParameters;
     result.message = std::string(before.status().message());
     return out;
@@ -395,8 +401,6 @@ Validation Validator::Validate(const ExecutionId& id, const Action& action,
   result.job_namespace = options_.actions_namespace;
   result.job_name = job->name;
   result.job_spec_hash = job->spec_hash;
-  result.preconditions = Evaluate(definition->preconditions, v1::ConditionResult::PHASE_PRE, action,
-                                  parameters_json, *before, facts->as_json, now);
   if (!definition->reads_only()) {
     const bool follows =
         !action.request.retry_of().empty() || !action.request.rollback_of().empty();
