@@ -59,6 +59,8 @@ absl::StatusOr<Successor> MakeRetry(const v1::RetryExecutionRequest& request,
   next.request.set_max_retries(accepted.max_retries());
   *next.request.mutable_condition_overrides() = accepted.condition_overrides();
   next.links.retry_of = execution.name();
+  next.links.rollback_of = accepted.rollback_of();
+  if (!request.accept_repeated_effect()) next.links.expected = accepted.expected();
   v1::RetryExecutionRequest body = request;
   body.clear_request_id();
   next.links.request_hash = MessageHash(body);

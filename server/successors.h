@@ -14,6 +14,8 @@ struct Successor {
   Links links;
 };
 
+// The retry of a rollback is one too, and held to the same state of the target; unless the caller
+// has looked at it (accept_repeated_effect), since the first try may have changed it.
 // FAILED_PRECONDITION, with the reason: NOT_ENDED, ALREADY_SUCCEEDED, EFFECT_POSSIBLE.
 absl::StatusOr<Successor> MakeRetry(const v1::RetryExecutionRequest& request,
                                     const EventList& original, const catalog::Catalog& catalog);
