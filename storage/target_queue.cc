@@ -15,20 +15,6 @@ Line::const_iterator Find(const Line& line, const ExecutionId& id) {
                       [&](const TargetWaiter& waiter) { return waiter.id == id; });
 }
 
-// A later claim of the same action is in line behind `id`, or `id` has left the line to hold the
-// target.
-bool Superseded(const TargetRow& target, const TargetClaim& claim, const ExecutionId& id) {
-  if (!claim.coalesce) return false;
-  auto place = Find(target.waiting, id);
-  if (place != target.waiting.end()) {
-    ++place;
-  } else if (target.holder == id) {
-    place = target.waiting.begin();
-  }
-  return std::any_of(place, target.waiting.end(),
-                     [&](const TargetWaiter& waiter) { return waiter.coalesces == claim.action; });
-}
-
 bool InCooldown(const TargetRow& target, const TargetClaim& claim, absl::Time now) {
   return claim.cooldown > absl::ZeroDuration() && target.last_action == claim.action &&
          now < target.last_success_at + claim.cooldown;
@@ -97,9 +83,24 @@ absl::Duration StartBackoff(int failures) {
   return std::min(absl::Minutes(10), absl::Minutes(1) * (1 << doublings));
 }
 
+ExecutionId SupersededBy(const TargetRow& target, const TargetClaim& claim, const ExecutionId& id) {
+  if (!claim.coalesce) return ExecutionId();
+  auto place = Find(target.waiting, id);
+  if (place != target.waiting.end()) {
+    ++place;
+  } else if (target.holder == id) {  // it has left the line to hold the target
+    place = target.waiting.begin();
+  }
+  ExecutionId latest;
+  for (; place != target.waiting.end(); ++place) {
+    if (place->coalesces == claim.action) latest = place->id;
+  }
+  return latest;
+}
+
 TargetStanding StandingOf(const TargetRow& target, const TargetClaim& claim, const ExecutionId& id,
                           absl::Time now) {
-  if (Superseded(target, claim, id)) return TargetStanding::kSuperseded;
+  if (!SupersededBy(target, claim, id).IsNone()) return TargetStanding::kSuperseded;
   if (!target.blocked_by.IsNone()) return TargetStanding::kBlocked;
   if (now < target.backoff_until) return TargetStanding::kBackoff;
   if (!target.holder.IsNone() && target.holder != id) return TargetStanding::kBusy;

@@ -19,6 +19,9 @@ absl::Duration StartBackoff(int failures);
 TargetStanding StandingOf(const TargetRow& target, const TargetClaim& claim, const ExecutionId& id,
                           absl::Time now);
 
+// The latest claim in line that `id` gives up for; none when it does not.
+ExecutionId SupersededBy(const TargetRow& target, const TargetClaim& claim, const ExecutionId& id);
+
 // When it stands otherwise by itself: the end of a backoff or cooldown; InfiniteFuture when only
 // others can change that.
 absl::Time StandsUntil(const TargetRow& target, const TargetClaim& claim, absl::Time now);

@@ -69,7 +69,8 @@ std::optional<machine::TargetAnswer> TargetAnswerFor(const storage::TargetRow& t
       break;
     case TargetStanding::kSuperseded:
       answer.message =
-          absl::StrCat("superseded by a later ", claim.action, " that waits for ", target.key);
+          absl::StrCat("superseded by ", ExecutionName(storage::SupersededBy(target, claim, id)),
+                       ", a later ", claim.action, " that waits for ", target.key);
       break;
   }
   return answer;
