@@ -152,8 +152,26 @@ Transition Builder::Then(ActionState::Step step, Effect effect, absl::Duration d
   return std::move(out_);
 }
 
+void Builder::EndApproval(v1::ApprovalSummary::State state, std::string message) {
+  const ActionState::Approval& approval = out_.data.approval();
+  Approval(
+      {approval.number(), state, absl::FromUnixMicros(approval.expires()), approval.plan_digest()});
+  v1::ApprovalEnded& ended = *Event().mutable_approval_ended();
+  ended.set_number(approval.number());
+  ended.set_state(state);
+  ended.set_message(std::move(message));
+  out_.data.mutable_approval()->set_ended(state != v1::ApprovalSummary::STATE_APPROVED);
+}
+
+bool Builder::ApprovalIsOpen() const {
+  const ActionState::Approval& approval = out_.data.approval();
+  return out_.data.has_approval() && !approval.given() && !approval.ended();
+}
+
 Transition Builder::End(Execution::State state, Execution::FailureReason reason,
                         std::string message, v1::Outcome outcome) {
+  if (ApprovalIsOpen())
+    EndApproval(v1::ApprovalSummary::STATE_VOID, "the execution ended for another reason");
   if (out_.data.at_target()) {
     Use({TargetStep::Kind::kLeave,
          {out_.data.target_key(), action_.request.action(), false, absl::ZeroDuration()},

@@ -34,6 +34,10 @@ class Builder {
   // Leads to a launch: refused by emergency stops.
   Builder& Launches();
   Builder& Approval(Transition::Approval approval);
+  // People are asked and have not decided.
+  bool ApprovalIsOpen() const;
+  // The approval, open or given, comes to this end, in events and store.
+  void EndApproval(v1::ApprovalSummary::State state, std::string message);
   Builder& Use(TargetStep step);
 
   // BLOCKED until `until` at the latest, when it is looked at again; the lease is given back.
@@ -46,7 +50,7 @@ class Builder {
   Transition Then(ActionState::Step step, Effect effect,
                   absl::Duration delay = absl::ZeroDuration());
 
-  // Writes the end, and gives up the target.
+  // Writes the end, and gives up the target and the open approval.
   Transition End(Execution::State state, Execution::FailureReason reason, std::string message,
                  v1::Outcome outcome);
 

@@ -314,6 +314,9 @@ Transition On(const Action& action, const Validated& validated, absl::Time now) 
                   Execution::FAILURE_REASON_POLICY_DENIED,
                   "what was approved has changed before it was launched: submit it again");
   }
+  if (!validated.decision.requires_approval() && builder.ApprovalIsOpen()) {
+    builder.EndApproval(v1::ApprovalSummary::STATE_VOID, "the rules ask for none any more");
+  }
   builder.Guarded();
   switch (step) {
     case ActionState::STEP_VALIDATE:

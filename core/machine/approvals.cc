@@ -11,19 +11,11 @@ namespace {
 using Approval = ActionState::Approval;
 using v1::ApprovalSummary;
 
-bool IsOpen(const ActionState& data) { return data.has_approval() && !data.approval().given(); }
+bool IsOpen(const ActionState& data) {
+  return data.has_approval() && !data.approval().given() && !data.approval().ended();
+}
 
 absl::Time ExpiryOf(const Approval& approval) { return absl::FromUnixMicros(approval.expires()); }
-
-// The approval comes to this end, in events and store.
-void EndApproval(Builder& builder, ApprovalSummary::State state, std::string message) {
-  const Approval& approval = builder.data().approval();
-  builder.Approval({approval.number(), state, ExpiryOf(approval), approval.plan_digest()});
-  v1::ApprovalEnded& ended = *builder.Event().mutable_approval_ended();
-  ended.set_number(approval.number());
-  ended.set_state(state);
-  ended.set_message(std::move(message));
-}
 
 std::string WaitMessage(const Approval& approval) {
   return absl::StrCat(
@@ -62,9 +54,9 @@ bool IsApproved(const ActionState& data, const v1::Plan& plan) {
 Transition AwaitApproval(Builder builder, const v1::Plan& plan, absl::Time now) {
   ActionState& data = builder.data();
   if (!IsOpen(data) || data.approval().plan_digest() != plan.digest()) {
-    if (data.has_approval()) {
-      EndApproval(builder, ApprovalSummary::STATE_VOID,
-                  "what was to be approved has changed: the rules, the target or the plan");
+    if (data.has_approval() && !data.approval().ended()) {
+      builder.EndApproval(ApprovalSummary::STATE_VOID,
+                          "what was to be approved has changed: the rules, the target or the plan");
     }
     const v1::ApprovalRule& rule = plan.policy_decision().approval();
     const absl::Duration timeout =
@@ -96,7 +88,7 @@ bool IsExpired(const ActionState& data, absl::Time now) {
 }
 
 Transition ExpireApproval(Builder builder, const Action& action, absl::Time now) {
-  EndApproval(builder, ApprovalSummary::STATE_EXPIRED, "not enough approvals in time");
+  builder.EndApproval(ApprovalSummary::STATE_EXPIRED, "not enough approvals in time");
   const Approval approval = builder.data().approval();
   return Finish(std::move(builder), action, Execution::STATE_FAILED,
                 Execution::FAILURE_REASON_APPROVAL_TIMEOUT,
@@ -117,7 +109,7 @@ std::optional<Transition> CountVote(Builder& builder, const Action& action,
   decided.set_ignored(WhyIgnored(action, data, vote));
   if (!decided.ignored().empty()) return std::nullopt;
   if (!vote.approve) {
-    EndApproval(builder, ApprovalSummary::STATE_REJECTED, vote.reason);
+    builder.EndApproval(ApprovalSummary::STATE_REJECTED, vote.reason);
     return Finish(std::move(builder), action, Execution::STATE_FAILED,
                   Execution::FAILURE_REASON_APPROVAL_REJECTED,
                   absl::StrCat("rejected by ", vote.caller, ": ", vote.reason));
@@ -126,8 +118,8 @@ std::optional<Transition> CountVote(Builder& builder, const Action& action,
   approval.add_approvers(vote.caller);
   if (approval.approvers_size() >= approval.quorum()) {
     approval.set_given(true);
-    EndApproval(builder, ApprovalSummary::STATE_APPROVED,
-                absl::StrCat("approved by ", absl::StrJoin(approval.approvers(), ", ")));
+    builder.EndApproval(ApprovalSummary::STATE_APPROVED,
+                        absl::StrCat("approved by ", absl::StrJoin(approval.approvers(), ", ")));
   }
   return std::nullopt;
 }
