@@ -4,9 +4,9 @@
 #include <set>
 #include <utility>
 
+#include "core/catalog/admission_policy.h"
 #include "core/catalog/dns_name.h"
 #include "core/catalog/yaml_writer.h"
-#include "core/kubernetes_names.h"
 #include "core/status_macros.h"
 #include "core/text.h"
 
@@ -18,7 +18,6 @@ using Json = nlohmann::ordered_json;  // keys in the order in which people write
 constexpr std::string_view kRbacGroup = "rbac.authorization.k8s.io";
 constexpr std::string_view kRbacVersion = "rbac.authorization.k8s.io/v1";
 constexpr std::string_view kAdmissionVersion = "admissionregistration.k8s.io/v1";
-constexpr std::string_view kAccountPrefix = "kubernetes-executor-";
 
 absl::Status CheckNamespace(std::string_view what, std::string_view name) {
   if (IsDnsLabel(name)) return absl::OkStatus();
@@ -200,63 +199,11 @@ Account AccountOf(const ActionDefinition& action, const ManifestOptions& options
   return {ServiceAccountOf(action.name), options.actions_namespace};
 }
 
-Json Validation(std::string_view expression, std::string_view message) {
-  return {{"expression", expression}, {"message", message}, {"reason", "Forbidden"}};
-}
-
-// Whoever may create Jobs in a namespace may use every account of it; this narrows that down to
-// what the catalog says. Names in it are DNS names, image references and PascalCase words: JSON
-// literals of them are CEL literals.
 void AddAdmissionPolicy(const Catalog& catalog, const ManifestOptions& options,
                         std::vector<Json>* objects) {
-  Json accounts = Json::object();
-  Json images = Json::object();
-  for (const ActionDefinition& action : catalog.List()) {
-    accounts[action.name] = ServiceAccountOf(action.name);
-    std::set<std::string> pinned;
-    for (const ContainerDefinition& container : action.containers) {
-      pinned.insert(options.images.at(container.image));
-    }
-    images[action.name] = pinned;
-  }
   const std::string name = Cat(options.actions_namespace, ".capstan.dev");
   Json policy = Object(kAdmissionVersion, "ValidatingAdmissionPolicy", name, "");
-  policy["spec"] = {
-      {"failurePolicy", "Fail"},
-      {"matchConstraints",
-       {{"resourceRules", Json::array({{{"apiGroups", {"batch"}},
-                                        {"apiVersions", {"v1"}},
-                                        {"operations", {"CREATE"}},
-                                        {"resources", {"jobs"}}}})}}},
-      {"matchConditions",
-       Json::array({{{"name", "uses-an-action-account"},
-                     {"expression", Cat("has(object.spec.template.spec.serviceAccountName) && "
-                                        "object.spec.template.spec.serviceAccountName.startsWith('",
-                                        kAccountPrefix, "')")}}})},
-      {"variables",
-       Json::array({{{"name", "accounts"}, {"expression", accounts.dump()}},
-                    {{"name", "images"}, {"expression", images.dump()}},
-                    {{"name", "action"},
-                     {"expression", Cat("has(object.metadata.labels) && '", kActionLabel,
-                                        "' in object.metadata.labels ? object.metadata.labels['",
-                                        kActionLabel, "'] : ''")}}})},
-      {"validations",
-       Json::array({Validation("has(object.spec.suspend) && object.spec.suspend",
-                               "a Job with an action's account is created suspended"),
-                    Validation("variables.action in variables.accounts && "
-                               "variables.accounts[variables.action] == "
-                               "object.spec.template.spec.serviceAccountName",
-                               "the account is not that of the action named by the Job's label"),
-                    Validation("variables.action in variables.images && "
-                               "object.spec.template.spec.containers.all(c, "
-                               "c.image in variables.images[variables.action])",
-                               "a container's image is not pinned for this action"),
-                    Validation("!has(object.spec.template.spec.initContainers) || "
-                               "(variables.action in variables.images && "
-                               "object.spec.template.spec.initContainers.all(c, c.image in "
-                               "variables.images[variables.action]))",
-                               "an init container's image is not pinned for this action")})},
-  };
+  policy["spec"] = AdmissionPolicySpec(catalog, options.images);
   objects->push_back(std::move(policy));
   Json binding = Object(kAdmissionVersion, "ValidatingAdmissionPolicyBinding", name, "");
   binding["spec"] = {

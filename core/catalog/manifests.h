@@ -45,8 +45,8 @@ struct AccountGrants {
 std::vector<AccountGrants> GrantsOf(const Catalog& catalog, const ManifestOptions& options);
 
 // YAML for `kubectl apply -f -`: both namespaces (restricted Pod Security), an account with its
-// roles and bindings for each action and for the worker, and an admission policy that lets a Job
-// use an action's account only with the label and the pinned images of that action.
+// roles and bindings for each action and for the worker, and an admission policy that lets no Job
+// into the actions namespace but those of actions, as RenderJob makes them.
 // INVALID_ARGUMENT when a name is no DNS label, an image is missing or not pinned.
 absl::StatusOr<std::string> RenderManifests(const Catalog& catalog, const ManifestOptions& options);
 

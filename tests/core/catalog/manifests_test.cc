@@ -187,22 +187,48 @@ TEST(ManifestsTest, S2_47_NobodyMayEscalateBindOrImpersonateAndOneMayReadSecrets
   }
 }
 
-TEST(ManifestsTest, S2_46_AllTenAccountsArePinnedToTheirActionsAndImages) {
-  std::map<std::string, std::string> variables;
-  for (const YAML::Node& object : YAML::LoadAll(*RenderManifests(ShippedCatalog(), {}))) {
+// The admission policy's CEL literals, by variable.
+std::map<std::string, nlohmann::json> PolicyOf(const Catalog& catalog) {
+  std::map<std::string, nlohmann::json> literals;
+  for (const YAML::Node& object : YAML::LoadAll(*RenderManifests(catalog, {}))) {
     if (object["kind"].Scalar() != "ValidatingAdmissionPolicy") continue;
+    EXPECT_FALSE(object["spec"]["matchConditions"]) << "every Job of the namespace is looked at";
     for (const YAML::Node& variable : object["spec"]["variables"]) {
-      variables[variable["name"].Scalar()] = variable["expression"].Scalar();
+      literals[variable["name"].Scalar()] = nlohmann::json::parse(
+          variable["expression"].Scalar(), nullptr, /*allow_exceptions=*/false);
     }
   }
+  return literals;
+}
 
-  const auto accounts = nlohmann::json::parse(variables["accounts"]);
-  const auto images = nlohmann::json::parse(variables["images"]);
-  EXPECT_EQ(accounts.size(), 10u);
-  EXPECT_EQ(accounts["DrainNode"], "kubernetes-executor-drain-node");
-  EXPECT_EQ(images["DrainNode"], nlohmann::json({DefaultRunnerImages().at("kubectl")}));
-  EXPECT_EQ(images["DeletePod"], nlohmann::json({DefaultRunnerImages().at("capstan-action")}));
-  EXPECT_EQ(images["RestartDeployment"].size(), 2u);
+TEST(ManifestsTest, S2_46_AllTenAccountsArePinnedToTheirActionsImagesAndArguments) {
+  auto policy = PolicyOf(ShippedCatalog());
+
+  EXPECT_EQ(policy["accounts"].size(), 10u);
+  EXPECT_EQ(policy["accounts"]["DrainNode"], "kubernetes-executor-drain-node");
+  EXPECT_EQ(policy["allContainers"].size(), 10u);
+  const auto restart = policy["allContainers"]["RestartDeployment"];
+  EXPECT_EQ(restart.size(), 2u);
+  EXPECT_EQ(restart["restart"]["image"], DefaultRunnerImages().at("capstan-action"));
+  EXPECT_EQ(restart["restart"]["arguments"], "capstan-action\nrestart-deployment\n--namespace=");
+  EXPECT_EQ(restart["rollout-status"]["image"], DefaultRunnerImages().at("kubectl"));
+}
+
+TEST(ManifestsTest, S2_65_OnlyTheActionThatNamesSecretsMayMountThemAndWhereItSays) {
+  auto policy = PolicyOf(ShippedCatalog());
+
+  EXPECT_EQ(policy["allFolders"],
+            nlohmann::json::parse(R"({"": {}, "PatchSecret": {"patch-secret": ["/patch"]}})"));
+}
+
+TEST(ManifestsTest, AFixedArgumentIsPinnedAsItIsRendered) {
+  ActionDefinition action = ScaleDeployment();
+  action.containers[0].argv = {"kubectl", "cost=5$", "--to=${parameters.replicas}"};
+
+  auto policy = PolicyOf(*Catalog::Make({action}));
+
+  EXPECT_EQ(policy["allContainers"]["ScaleDeployment"][action.containers[0].name]["arguments"],
+            "kubectl\ncost=5$$\n--to=");
 }
 
 TEST(ManifestsTest, ClusterScopedRulesAreAlwaysBoundInTheCluster) {
