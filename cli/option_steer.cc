@@ -1,7 +1,28 @@
 // The options of the commands that decide, stop, clear and check.
 #include "cli/option_kit.h"
+#include "core/text.h"
 
 namespace capstan::cli {
+namespace {
+
+// A stop must never cover something else than was meant, such as the flag that follows a forgotten
+// value.
+void AddScope(CLI::App* scope, const std::string& flag, std::string* value,
+              const std::string& help) {
+  scope
+      ->add_option_function<std::string>(
+          flag,
+          [flag, value](const std::string& text) {
+            if (text.empty() || text.front() == '-') {
+              throw CLI::ValidationError(flag, Cat("got \"", text, "\", want a name"));
+            }
+            *value = text;
+          },
+          help)
+      ->type_name("NAME");
+}
+
+}  // namespace
 
 void AddApprovalCommands(CLI::App* root, Options* options) {
   CLI::App* group =
@@ -32,10 +53,9 @@ void AddStopCommands(CLI::App* root, Options* options) {
                                 Command::kStopCreate, options);
   CLI::Option_group* scope = create->add_option_group("Scope", "What it covers: exactly one");
   scope->add_flag("--all", options->stop_all, "Everything");
-  scope->add_option("--namespace", options->stop_namespace, "Targets in this namespace");
-  scope->add_option("--action", options->stop_action, "One action");
-  scope->add_option("--worker", options->stop_worker,
-                    "One worker: workers/UUID, or the UUID alone");
+  AddScope(scope, "--namespace", &options->stop_namespace, "Targets in this namespace");
+  AddScope(scope, "--action", &options->stop_action, "One action");
+  AddScope(scope, "--worker", &options->stop_worker, "One worker: workers/UUID, or the UUID alone");
   scope->require_option(1);
   AddReason(create, options);
   create->add_flag("--cancel-running", options->cancel_running,

@@ -15,6 +15,26 @@ constexpr char kFooter[] =
     "4 timed out waiting; 5 cancelled; 6 outcome unknown; 64 + gRPC code when the call failed;\n"
     "130 interrupted (the execution goes on).\n";
 
+// "--flag=" without a value, as an unset variable in a script leaves it: the parser would take the
+// next word for the value.
+bool LacksValue(const std::string& argument) {
+  return argument.rfind("--", 0) == 0 && argument.find('=') == argument.size() - 1;
+}
+
+// As CLI11 takes them: last first, and empty values as words of their own.
+std::vector<std::string> ForParser(const std::vector<std::string>& arguments) {
+  std::vector<std::string> reversed;
+  for (auto argument = arguments.rbegin(); argument != arguments.rend(); ++argument) {
+    if (LacksValue(*argument)) {
+      reversed.emplace_back();
+      reversed.push_back(argument->substr(0, argument->size() - 1));
+    } else {
+      reversed.push_back(*argument);
+    }
+  }
+  return reversed;
+}
+
 }  // namespace
 
 void AddOtherCommands(CLI::App* root, Options* options) {
@@ -88,8 +108,7 @@ ParsedOptions ParseOptions(const std::vector<std::string>& arguments,
   AddTargetCommands(&app, &options);
   AddOtherCommands(&app, &options);
 
-  // CLI11 takes them last first.
-  std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
+  std::vector<std::string> reversed = ForParser(arguments);
   try {
     app.parse(reversed);
   } catch (const CLI::ParseError& error) {

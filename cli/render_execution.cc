@@ -184,6 +184,7 @@ std::string EndText(const Execution& execution, const Invocation& invocation) {
 std::string DetachedText(const std::string& name, const Invocation& invocation) {
   if (name.empty()) return "Stopped before the server had answered.\n";
   return Cat("The execution goes on.\n", "  watch it:   ", invocation.program, " execution watch ",
+             ShellQuoted(name), "\n", "  ask why:    ", invocation.program, " execution explain ",
              ShellQuoted(name), "\n", "  cancel it:  ", invocation.program, " execution cancel ",
              ShellQuoted(name), "\n");
 }

@@ -17,7 +17,8 @@ std::string LiveLine(const v1::Execution& execution, absl::Duration elapsed, siz
 // How an execution ended and what to do next.
 std::string EndText(const v1::Execution& execution, const Invocation& invocation);
 
-// After Ctrl-C or --wait-timeout: that it goes on, how to watch and to cancel it.
+// After Ctrl-C or --wait-timeout: that it goes on, how to watch it, to ask what it waits for and to
+// cancel it.
 std::string DetachedText(const std::string& name, const Invocation& invocation);
 
 // That it waits for an approval, how to see the plan and how to decide.

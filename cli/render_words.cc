@@ -81,13 +81,24 @@ std::string ConditionText(const v1::ConditionResult& result) {
   return text;
 }
 
+namespace {
+
+// " 1 -> 3", " still 3", " 1 -> unknown" when it could not be read back.
+std::string FactChange(const google::protobuf::Value& before,
+                       const google::protobuf::Struct& all_after, const std::string& name) {
+  const std::string was = OneLine(ValueText(before));
+  const auto after = all_after.fields().find(name);
+  if (after == all_after.fields().end()) return Cat(" ", was, " -> unknown");
+  const std::string is = OneLine(ValueText(after->second));
+  return was == is ? Cat(" still ", is) : Cat(" ", was, " -> ", is);
+}
+
+}  // namespace
+
 std::string ChangeText(const v1::ResourceChange& change) {
   std::map<std::string, std::string> facts;
   for (const auto& [name, before] : change.before().fields()) {
-    auto after = change.after().fields().find(name);
-    facts[name] =
-        Cat(OneLine(name), " ", OneLine(ValueText(before)), " -> ",
-            after == change.after().fields().end() ? "unknown" : OneLine(ValueText(after->second)));
+    facts[name] = Cat(OneLine(name), FactChange(before, change.after(), name));
   }
   std::string text = TargetText(change.target());
   const char* separator = ": ";

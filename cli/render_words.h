@@ -44,7 +44,7 @@ std::string DecisionText(const v1::ApprovalDecision& decision);
 // "precondition node_free does not hold (required): 2 pods are on it".
 std::string ConditionText(const v1::ConditionResult& result);
 
-// "Deployment shop/web: replicas 1 -> 3": each fact that was captured.
+// "Deployment shop/web: autoscaled still false, replicas 1 -> 3": each fact that was captured.
 std::string ChangeText(const v1::ResourceChange& change);
 
 // "ScaleDeployment deployment=web replicas=1".

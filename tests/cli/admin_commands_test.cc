@@ -57,6 +57,15 @@ TEST_F(AdminCommandsTest, AStopHasExactlyOneScopeAndAReason) {
   EXPECT_EQ(Command({"stop", "create", "--all", "--namespace=shop", "--reason=fire"}), 2);
   EXPECT_EQ(Command({"stop", "create", "--all"}), 2);
   EXPECT_EQ(Command({"stop", "create", "--all", "--reason="}), 2);
+  EXPECT_EQ(Command({"stop", "create", "--reason=", "--all"}), 2);
+  EXPECT_THAT(server_.admin.stopped, IsEmpty());
+}
+
+TEST_F(AdminCommandsTest, AStopWhoseScopeWasForgottenIsRefused) {
+  EXPECT_EQ(Command({"stop", "create", "--namespace=", "--cancel-running", "--reason=fire"}), 2);
+  EXPECT_THAT(err(), HasSubstr("--namespace: got \"\", want a name"));
+  EXPECT_EQ(Command({"stop", "create", "--reason=fire", "--worker", "--cancel-running"}), 2);
+  EXPECT_EQ(Command({"stop", "create", "--reason=fire", "--action="}), 2);
   EXPECT_THAT(server_.admin.stopped, IsEmpty());
 }
 

@@ -116,6 +116,36 @@ TEST(SuccessorRenderTest, WhatWasLeftBehindIsNotKnownIsUndoneByHand) {
               HasSubstr("to undo     capstan execution rollback executions/01932b5c"));
 }
 
+TEST(ChangeRenderTest, AFactThatStayedOrIsNotKnownIsToldFromOneThatChanged) {
+  EXPECT_EQ(ChangeText(Parse<v1::ResourceChange>(R"pb(
+              target { kind: "Node" name: "n1" }
+              before {
+                fields {
+                  key: "a"
+                  value { bool_value: false }
+                }
+                fields {
+                  key: "b"
+                  value { number_value: 1 }
+                }
+                fields {
+                  key: "c"
+                  value { string_value: "x" }
+                }
+              }
+              after {
+                fields {
+                  key: "a"
+                  value { bool_value: false }
+                }
+                fields {
+                  key: "b"
+                  value { number_value: 3 }
+                }
+              })pb")),
+            "Node n1: a still false, b 1 -> 3, c x -> unknown");
+}
+
 TEST(PlanRenderTest, APlanWithoutAWayBackSaysSo) {
   EXPECT_EQ(PlanText(Parse<v1::Plan>("digest: 'abc' blast_radius {}")),
             "Touches: no object\n"

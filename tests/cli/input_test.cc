@@ -62,6 +62,17 @@ TEST(OptionsTest, AWrongCommandLineIsUsage) {
   }
 }
 
+TEST(OptionsTest, AnEmptyValueDoesNotTakeTheNextWord) {
+  ParsedOptions parsed =
+      ParseOptions({"execution", "list", "--filter=", "--limit=3", "--caller=", "-o", "json"}, {});
+
+  ASSERT_TRUE(parsed.options.has_value()) << parsed.usage.text;
+  EXPECT_EQ(parsed.options->filter, "");
+  EXPECT_EQ(parsed.options->limit, 3);
+  EXPECT_EQ(parsed.options->caller, "");
+  EXPECT_EQ(parsed.options->output, Output::kJson);
+}
+
 TEST(OptionsTest, HelpIsNoError) {
   ParsedOptions parsed = ParseOptions({"action", "run", "--help"}, {});
 

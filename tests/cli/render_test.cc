@@ -134,6 +134,7 @@ TEST(DetachedTextTest, SaysHowToGoOn) {
       DetachedText(kName, {}),
       "The execution goes on.\n"
       "  watch it:   capstan execution watch executions/01932b5c-7d1e-7f00-8a00-0123456789ab\n"
+      "  ask why:    capstan execution explain executions/01932b5c-7d1e-7f00-8a00-0123456789ab\n"
       "  cancel it:  capstan execution cancel executions/01932b5c-7d1e-7f00-8a00-0123456789ab\n");
   EXPECT_EQ(DetachedText("", {}), "Stopped before the server had answered.\n");
 }

@@ -2,6 +2,7 @@
 #include "worker/janitor.h"
 
 #include "absl/strings/str_cat.h"
+#include "capstan/v1/event.pb.h"
 #include "core/catalog/job_spec.h"
 #include "core/kubernetes_names.h"
 #include "core/telemetry/worker_metrics.h"
