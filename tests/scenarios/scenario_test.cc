@@ -8,6 +8,7 @@
 #include <set>
 
 #include "tests/scenarios/system.h"
+#include "tests/scenarios/ten_actions.h"
 #include "tests/support/status_matchers.h"
 
 namespace capstan::testing {
@@ -70,7 +71,7 @@ TEST_F(ScenarioTest, S2_36_ADryRunReturnsThePlanAndLeavesNoObject) {
   EXPECT_EQ(run.End().to(), Execution::STATE_SUCCEEDED);
   EXPECT_TRUE(run.End().outcome().dry_run());
   EXPECT_THAT(run.End().outcome().plan().rendered_job(), HasSubstr("--replicas=3"));
-  EXPECT_EQ(system_->kube().CountCalls("create", "jobs"), 0);
+  EXPECT_EQ(JobsCreated(system_->kube()), 0);
   EXPECT_EQ(system_->kube().Replicas("default", "web"), 1);
 }
 
