@@ -1,6 +1,7 @@
 #include "tests/proof/history.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <string_view>
 #include <utility>
@@ -13,6 +14,7 @@
 #include "core/text.h"
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
+#include "tests/proof/life.h"
 
 namespace capstan::proof {
 namespace {
@@ -24,10 +26,6 @@ using machine::StateName;
 using v1::Execution;
 using v1::ExecutionEvent;
 
-absl::Time TimeOf(const ExecutionEvent& event) {
-  return absl::FromUnixSeconds(event.time().seconds()) + absl::Nanoseconds(event.time().nanos());
-}
-
 // The same bytes for equal messages, maps included.
 std::string Bytes(const ExecutionEvent& event) {
   std::string bytes;
@@ -38,32 +36,6 @@ std::string Bytes(const ExecutionEvent& event) {
   coded.Trim();
   return bytes;
 }
-
-// Everything there is about one execution. Borrows from the History.
-struct Life {
-  std::string name;
-  std::vector<const ExecutionEvent*> events;
-  std::vector<const DecisionRow*> decisions;
-  std::vector<const OutcomeRow*> outcomes;
-  std::vector<const AuditEntry*> creates;  // of its Job, from outside its pods
-  std::vector<const AuditEntry*> patches;
-  std::vector<const AuditEntry*> writes;  // anything else that changed its Job, or by its Job
-  std::vector<const PodRun*> pods;
-  std::vector<const ScaleRecord*> scales;
-
-  // Read off the events.
-  const v1::Accepted* accepted = nullptr;
-  const ExecutionEvent* end = nullptr;
-  const ExecutionEvent* first_allow = nullptr;
-  const ExecutionEvent* created = nullptr;
-  const ExecutionEvent* armed = nullptr;
-  const ExecutionEvent* finished = nullptr;
-
-  bool DryRun() const { return accepted != nullptr && accepted->dry_run(); }
-  bool EndedAs(Execution::State state) const {
-    return end != nullptr && end->state_changed().to() == state;
-  }
-};
 
 class Checker {
  public:
@@ -80,7 +52,11 @@ class Checker {
       CheckSuccess(life);
       CheckNotAllowed(life);
       CheckEnd(life);
+      TakeHold(life);
+      const std::vector<Violation> waiting = CheckWaiting(life, history_);
+      violations_.insert(violations_.end(), waiting.begin(), waiting.end());
     }
+    CheckTargets();
     CheckSubmits();
     CheckOwners();
     CheckWatched();
@@ -211,6 +187,8 @@ class Checker {
     } else if (event.has_policy_evaluated()) {
       if (event.policy_evaluated().decision().allow() && life.first_allow == nullptr)
         life.first_allow = &event;
+    } else if (event.has_artifact_stored() && event.artifact_stored().artifact() == "job") {
+      once(life.intent, "the intent");
     } else if (event.has_job_created()) {
       once(life.created, "the Job's uid");
     } else if (event.has_job_armed()) {
@@ -375,6 +353,39 @@ class Checker {
             writes, " times");
   }
 
+  // ---- 8
+
+  // The lock is taken with the intent and given back with the end, each under the target's row
+  // lock, so the times of the two are in the order of the holders.
+  void TakeHold(const Life& life) {
+    if (life.intent == nullptr || life.accepted == nullptr) return;
+    if (history_.reads.contains(life.accepted->action())) return;
+    const v1::Target& target = life.accepted->target();
+    if (target.kind().empty()) return;
+    const absl::Time from = TimeOf(*life.intent);
+    const absl::Time until = life.end == nullptr ? absl::InfiniteFuture() : TimeOf(*life.end);
+    for (const AuditEntry* patch : life.patches) {
+      if (patch->time < from || patch->time > until) {
+        Violate(Property::kOneChangesATarget, life.name,
+                "its Job was armed while it did not hold its target");
+      }
+    }
+    holds_[Cat(target.kind(), "/", target.namespace_(), "/", target.name())].push_back(
+        {from, until, &life});
+  }
+
+  void CheckTargets() {
+    for (auto& [target, holds] : holds_) {
+      std::sort(holds.begin(), holds.end(),
+                [](const Hold& a, const Hold& b) { return a.from < b.from; });
+      for (std::size_t i = 1; i < holds.size(); ++i) {
+        if (holds[i].from >= holds[i - 1].until) continue;
+        Violate(Property::kOneChangesATarget, holds[i].life->name, "held ", target, " while ",
+                holds[i - 1].life->name, " did");
+      }
+    }
+  }
+
   // ---- 11
 
   void CheckEnd(const Life& life) {
@@ -495,8 +506,15 @@ class Checker {
     }
   }
 
+  // Who may change a target, and when.
+  struct Hold {
+    absl::Time from, until;
+    const Life* life = nullptr;
+  };
+
   const History& history_;
   std::vector<Life> lives_;
+  std::map<std::string, std::vector<Hold>> holds_;
   absl::flat_hash_map<std::string, std::size_t> by_name_;
   absl::flat_hash_map<std::string, std::size_t> by_job_;
   absl::flat_hash_map<std::pair<std::string, std::string>, std::optional<absl::Time>> last_read_;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <ostream>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -27,7 +28,12 @@ enum class Property {
   kSuccessWasSeen = 5,     // SUCCEEDED: the Job's end was recorded, then the target was read back
   kNothingWhenNotAllowed = 6,  // denied and dry runs: nothing was written to the cluster
   kWatchersSeeTheStore = 7,    // what a watcher got is a gapless piece of the stored sequence
-  kEverythingEnds = 11,  // all executions are terminal, in time, and there were enough of them
+  kOneChangesATarget = 8,  // from the stored intent to the end nobody else has one on that target,
+                           // and its Job is armed between the two; reads aside
+  kPeopleAreHeard = 9,     // nothing is launched while people are asked; what needs an approval is
+                           // launched as approved, by enough others than the requester
+  kBlockedIsStill = 10,    // BLOCKED says for what, and nothing is decided or launched in it
+  kEverythingEnds = 11,    // all executions are terminal, in time, and there were enough of them
 };
 
 // One call of a client as it saw it.
@@ -77,6 +83,9 @@ struct History {
   std::vector<kubesim::AuditEntry> audit;
   std::vector<kubesim::PodRun> pod_runs;
   std::vector<kubesim::ScaleRecord> scales;
+
+  // Actions that only read: they take no target.
+  std::set<std::string> reads = {"RolloutStatus"};
 
   // What the run was. With interference somebody else deletes and suspends Jobs or ends pods, so
   // that OUTCOME_UNKNOWN and a second create may be right; without, they never are.

@@ -70,9 +70,34 @@ std::vector<v1::ExecutionEvent> StoredEvents(const std::string& dsn) {
 
 }  // namespace
 
+void NoteWrites(testing::System& system) { testing::MustRunSql(system.dsn(), kNoteWrites); }
+
+History CollectFrom(testing::System& system) {
+  const std::string& dsn = system.dsn();
+  History history;
+  history.events = StoredEvents(dsn);
+  for (const auto& row :
+       testing::MustRunSql(dsn, "SELECT execution_id, lease, epoch FROM proof_write ORDER BY n")) {
+    history.writes.push_back({NameOf(row[0]), Number(row[1]), Number(row[2])});
+  }
+  for (const auto& row :
+       testing::MustRunSql(dsn, "SELECT execution_id, number, allow FROM policy_decision")) {
+    history.decisions.push_back({NameOf(row[0]), static_cast<int>(Number(row[1])), row[2] == "t"});
+  }
+  for (const auto& row :
+       testing::MustRunSql(dsn, "SELECT execution_id, state, failure_reason FROM outcome")) {
+    history.outcomes.push_back({NameOf(row[0]), static_cast<Execution::State>(Number(row[1])),
+                                static_cast<Execution::FailureReason>(Number(row[2]))});
+  }
+  history.audit = system.kube().Audit();
+  history.pod_runs = system.kube().PodRuns();
+  history.scales = system.kube().Scales("", "");
+  return history;
+}
+
 Workload::Workload(testing::System& system, WorkloadOptions options)
     : system_(system), options_(options), until_(absl::Now() + options.patience) {
-  testing::MustRunSql(system.dsn(), kNoteWrites);
+  NoteWrites(system);
   kinds_.push_back({.title = "scale web", .request = Scale(3)});
   if (options.only_one) return;
   kubesim::KubeSim& kube = system.kube();
@@ -200,27 +225,12 @@ void Workload::Watch(const Kind& kind) {
 }
 
 History Workload::Collect() {
-  const std::string& dsn = system_.dsn();
+  History history = CollectFrom(system_);
   absl::MutexLock lock(&mu_);
-  history_.events = StoredEvents(dsn);
-  for (const auto& row :
-       testing::MustRunSql(dsn, "SELECT execution_id, lease, epoch FROM proof_write ORDER BY n")) {
-    history_.writes.push_back({NameOf(row[0]), Number(row[1]), Number(row[2])});
-  }
-  for (const auto& row :
-       testing::MustRunSql(dsn, "SELECT execution_id, number, allow FROM policy_decision")) {
-    history_.decisions.push_back({NameOf(row[0]), static_cast<int>(Number(row[1])), row[2] == "t"});
-  }
-  for (const auto& row :
-       testing::MustRunSql(dsn, "SELECT execution_id, state, failure_reason FROM outcome")) {
-    history_.outcomes.push_back({NameOf(row[0]), static_cast<Execution::State>(Number(row[1])),
-                                 static_cast<Execution::FailureReason>(Number(row[2]))});
-  }
-  history_.audit = system_.kube().Audit();
-  history_.pod_runs = system_.kube().PodRuns();
-  history_.scales = system_.kube().Scales("", "");
-  history_.load_floor = static_cast<int>(kinds_.size());
-  return history_;
+  history.submits = history_.submits;
+  history.watched = history_.watched;
+  history.load_floor = static_cast<int>(kinds_.size());
+  return history;
 }
 
 std::vector<std::string> Workload::WrongEnds(const History& history) const {

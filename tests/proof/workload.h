@@ -18,6 +18,11 @@
 
 namespace capstan::proof {
 
+// Notes from now on under which lease and epoch each write to an execution was let in.
+void NoteWrites(testing::System& system);
+// What store and cluster say. Clients' shares are missing.
+History CollectFrom(testing::System& system);
+
 struct WorkloadOptions {
   bool only_one = false;                            // one that succeeds, and no others
   absl::Duration call_deadline = absl::Seconds(3);  // of one submit or cancel; then it is unknown
