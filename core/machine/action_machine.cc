@@ -399,6 +399,11 @@ Transition On(const Action& action, const JobEnded& ended, absl::Time now) {
   const ActionState::Step step = action.data.step();
   if (step != ActionState::STEP_WATCH && step != ActionState::STEP_REMOVE) return Ignore();
   Builder builder(action);
+  // It ran, so it was armed: by an attempt that was lost before it could record that.
+  if (step == ActionState::STEP_REMOVE && action.state == Execution::STATE_RUNNING &&
+      !action.data.ending().was_armed()) {
+    builder.Event().mutable_job_armed()->set_found(true);
+  }
   v1::JobFinished& event = *builder.Event().mutable_job_finished();
   event.set_succeeded(ended.succeeded);
   event.set_failure_reason(ended.reason);

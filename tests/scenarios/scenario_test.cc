@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <set>
 
 #include "tests/scenarios/system.h"
@@ -128,6 +130,29 @@ TEST(TakeoverTest, ADecisionMadeAgainAfterFactsCouldNotBeReadIsStoredWithItsInpu
                  "nullif(result_json, '')::json ->> 'allow' FROM policy_decision ORDER BY number");
   EXPECT_THAT(decisions,
               ElementsAre(ElementsAre("1", "t", "3", "true"), ElementsAre("2", "t", "3", "true")));
+}
+
+TEST(TakeoverTest, ACancelThatFindsTheJobOfALostAttemptDoneTellsThatItWasArmed) {
+  SystemOptions options;
+  options.worker_program = "capstan-worker-faults";
+  const auto system = System::Make(options);
+  Server server = system->StartServer();
+  const auto first = system->LaunchWorker({{"CAPSTAN_FAILPOINT", "job.arm.after:crash"}});
+  const std::string name = *Submit(server, Scale(3));
+  first->Wait();
+  ASSERT_TRUE(system->kube().WaitFor(
+      [&] { return system->kube().JobHas(kActions, JobOf(name), "Complete"); }));
+  ASSERT_OK(Cancel(server, name, "too late"));
+
+  const auto second = system->StartWorker();
+  const Streamed run = Watch(server, name);
+
+  EXPECT_EQ(run.End().to(), Execution::STATE_SUCCEEDED) << run.End().DebugString();
+  const auto armed = std::find_if(run.events.begin(), run.events.end(),
+                                  [](const auto& event) { return event.has_job_armed(); });
+  ASSERT_NE(armed, run.events.end());
+  EXPECT_TRUE(armed->job_armed().found());
+  EXPECT_TRUE(std::next(armed)->has_job_finished());
 }
 
 TEST_F(ScenarioTest, AWorkerThatWasPausedPastItsLeaseDoesNotActWhenItWakes) {
