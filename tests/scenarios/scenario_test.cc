@@ -63,6 +63,22 @@ TEST_F(ScenarioTest, S2_24_ACallIntoKubeSystemIsDeniedWithItsRuleAndCreatesNoJob
   EXPECT_EQ(system_->kube().CountCalls("create", "jobs"), 0);
 }
 
+TEST_F(ScenarioTest, AContainerThatIsNotThereFailsThePreconditionThatSaysSo) {
+  const auto worker = system_->StartWorker();
+  v1::ExecuteActionRequest request = Scale(0);
+  request.set_action("UpdateImage");
+  auto& parameters = *request.mutable_parameters()->mutable_fields();
+  parameters.erase("replicas");
+  parameters["container"].set_string_value("none");
+  parameters["image"].set_string_value("registry.example.com/web:2");
+
+  const Streamed run = Execute(server_, request);
+
+  EXPECT_EQ(run.End().failure_reason(), Execution::FAILURE_REASON_PRECONDITION_FAILED)
+      << run.End().DebugString();
+  EXPECT_THAT(run.End().message(), HasSubstr("container_exists"));
+}
+
 TEST_F(ScenarioTest, S2_36_ADryRunReturnsThePlanAndLeavesNoObject) {
   const auto worker = system_->StartWorker();
   v1::ExecuteActionRequest request = Scale(3);
