@@ -19,6 +19,7 @@
 #include "core/machine/states.h"
 #include "core/text.h"
 #include "tests/proof/history.h"
+#include "tests/proof/life.h"
 #include "tests/proof/workload.h"
 #include "tests/scenarios/operations.h"
 #include "tests/scenarios/system.h"
@@ -182,6 +183,24 @@ class Driver {
   int votes_ = 0;
 };
 
+// The longest time between two events of one execution: what stalls shows here first.
+std::string LongestSilence(const History& history) {
+  std::map<std::string, const v1::ExecutionEvent*> last;
+  absl::Duration longest = absl::ZeroDuration();
+  std::string text;
+  for (const v1::ExecutionEvent& event : history.events) {
+    const v1::ExecutionEvent*& before = last[event.execution()];
+    if (before != nullptr && TimeOf(event) - TimeOf(*before) > longest) {
+      longest = TimeOf(event) - TimeOf(*before);
+      text = Cat(absl::FormatDuration(longest), " of ", event.execution(), " between event ",
+                 before->seq(), " (", before->ShortDebugString().substr(0, 400), ") and (",
+                 event.ShortDebugString().substr(0, 400), ")");
+    }
+    before = &event;
+  }
+  return text;
+}
+
 TEST(RandomTest, S2_9_S2_56_ManyCallersOnAFewTargetsBreakNoPromise) {
   const int executions = FromEnvironment("CAPSTAN_RANDOM_EXECUTIONS", 200);
   const int seed =
@@ -216,6 +235,7 @@ TEST(RandomTest, S2_9_S2_56_ManyCallersOnAFewTargetsBreakNoPromise) {
     history.submits.insert(history.submits.end(), some.begin(), some.end());
   history.load_floor = executions;
 
+  std::printf("longest silence: %s\n", LongestSilence(history).c_str());
   EXPECT_THAT(Check(history), IsEmpty()) << "seed " << seed;
   EXPECT_THAT(testing::AuditProblems(server), IsEmpty());
   for (const auto& [name, target] : testing::Targets(server)) {
