@@ -1,20 +1,13 @@
 #include "worker/runner.h"
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/notification.h"
-#include "core/failpoint.h"
 #include "core/log.h"
-#include "core/status_macros.h"
-#include "core/target_name.h"
 #include "core/telemetry/span_names.h"
-#include "storage/stop_scope.h"
-#include "worker/commit_parts.h"
 #include "worker/kubernetes/outcome.h"
 
 namespace capstan::worker {
@@ -23,7 +16,6 @@ namespace {
 using machine::Effect;
 using machine::Input;
 using machine::Transition;
-using storage::CommitResult;
 
 std::string OutcomeLabel(const Transition& transition) {
   if (transition.state == v1::Execution::STATE_FAILED) {
@@ -324,199 +316,6 @@ void Runner::Feed(const RunPtr& run, Input input, std::optional<Validation> vali
   }
 }
 
-Runner::Stored Runner::Store(const RunPtr& run, Transition& transition, Input& input,
-                             std::optional<Validation>& validation) {
-  if (!MayAct(run)) {
-    Drop(run);
-    return Stored::kDropped;
-  }
-  const std::string step = engine::v1::ActionState::Step_Name(transition.data.step());
-  absl::Status failpoint = HitFailpoint(absl::StrCat("runner.before_commit.", step));
-  const absl::StatusOr<CommitResult> result =
-      failpoint.ok() ? CommitAndWait(CommitOf(*run, transition, validation)) : failpoint;
-  if (result.ok()) failpoint = HitFailpoint(absl::StrCat("runner.after_commit.", step));
-  if (!result.ok() || !failpoint.ok()) {
-    if (!Reload(run)) return Stored::kDropped;
-    input = machine::Resumed{.takeovers = run->takeovers, .alone = run->alone};
-    return Stored::kAskAgain;
-  }
-  switch (*result) {
-    case CommitResult::kCommitted:
-      run->action.state = transition.state;
-      run->action.seq += static_cast<int>(transition.events.size());
-      run->action.data = transition.data;
-      if (transition.store_artifacts && validation.has_value())
-        run->rendered_job = validation->input.rendered_job;
-      return Stored::kYes;
-    case CommitResult::kFenced:
-      metrics_.writes_fenced.Increment();
-      Drop(run);
-      return Stored::kDropped;
-    case CommitResult::kTargetRefused:
-    case CommitResult::kStopMoved: {
-      const absl::Status looked = *result == CommitResult::kTargetRefused
-                                      ? LookAtTarget(*run, input)
-                                      : LookAtStops(*run, transition, input);
-      if (looked.ok()) return Stored::kAskAgain;
-      if (!Reload(run)) return Stored::kDropped;
-      input = machine::Resumed{.takeovers = run->takeovers, .alone = run->alone};
-      return Stored::kAskAgain;
-    }
-    case CommitResult::kSignalsMoved:
-      break;
-  }
-  const absl::StatusOr<machine::Signalled> signals = ReadSignals(*run);
-  if (!signals.ok()) {
-    if (!Reload(run)) return Stored::kDropped;
-    input = machine::Resumed{.takeovers = run->takeovers, .alone = run->alone};
-    return Stored::kAskAgain;
-  }
-  input = *signals;  // what was about to be stored is decided again after them
-  return Stored::kAskAgain;
-}
-
-// How the target stands goes into what is decided anew. (Only an answer to kValidate asks for it.)
-absl::Status Runner::LookAtTarget(const Run& run, Input& input) {
-  auto* const validated = std::get_if<machine::Validated>(&input);
-  if (validated == nullptr) return absl::InternalError("a target was asked for out of turn");
-  CAPSTAN_ASSIGN_OR_RETURN(const storage::TargetRow row, leases_.ReadTarget(validated->claim.key));
-  validated->target_answer = TargetAnswerFor(row, validated->claim, run.id, leases_.DatabaseNow());
-  return absl::OkStatus();
-}
-
-// So do the stops in force.
-absl::Status Runner::LookAtStops(const Run& run, const Transition& transition, Input& input) {
-  CAPSTAN_ASSIGN_OR_RETURN(const std::vector<storage::StopRow> stops, leases_.StopsInForce());
-  const storage::StopRow* const stop = storage::FindCovering(stops, LaunchScopeOf(run));
-  std::optional<machine::StoppedBy> by;
-  if (stop != nullptr) by = {absl::StrCat("stops/", stop->id), stop->reason};
-  if (auto* const validated = std::get_if<machine::Validated>(&input)) {
-    validated->stopped = by;
-  } else if (by.has_value()) {
-    input = machine::Stopped{*by};
-  } else if (transition.stopped) {  // lifted meanwhile: nothing to wait for
-    input = machine::Resumed{.takeovers = run.takeovers, .alone = run.alone};
-  }
-  return absl::OkStatus();
-}
-
-storage::LaunchScope Runner::LaunchScopeOf(const Run& run) const {
-  absl::MutexLock lock(&mu_);
-  return {run.action.request.target().namespace_(), run.action.request.action(),
-          worker_.ToString()};
-}
-
-storage::Commit Runner::CommitOf(const Run& run, const Transition& transition,
-                                 const std::optional<Validation>& validation) const {
-  storage::Commit commit;
-  commit.id = run.id;
-  commit.lease = run.lease;
-  commit.expected_seq = run.action.seq;
-  if (transition.guard_signals) commit.expected_signals = transition.data.signals_seen();
-  commit.state = transition.state;
-  commit.failure_reason = transition.failure_reason;
-  commit.machine = transition.data.SerializeAsString();
-  for (const v1::ExecutionEvent& event : transition.events)
-    commit.events.push_back(event.SerializeAsString());
-  if (transition.park.has_value())
-    commit.park = storage::Park{ParkReasonOf(transition), *transition.park};
-  commit.target = transition.target;
-  for (const Transition::Approval& approval : transition.approvals) {
-    commit.approvals.push_back({approval.number,
-                                static_cast<storage::ApprovalState>(approval.state),
-                                approval.expires, approval.plan_digest});
-  }
-  if (transition.launches || transition.stopped) {
-    commit.stop_test = transition.launches ? storage::Commit::StopTest::kNotStopped
-                                           : storage::Commit::StopTest::kStopped;
-  }
-  commit.launch = LaunchScopeOf(run);
-  commit.counts_as_launch = transition.store_artifacts;
-  if (machine::IsTerminal(transition.state)) {
-    const v1::Outcome& outcome = transition.events.back().state_changed().outcome();
-    if (outcome.dry_run()) commit.dry_run_key = RequestKey(run.action.request);
-    commit.audit = AuditOf(run.id, run.action, transition);
-  }
-  if (transition.store_decision && validation.has_value()) {
-    commit.decision =
-        storage::NewDecision{.number = transition.data.decisions(),
-                             .allow = validation->input.decision.allow(),
-                             .bundle_digest = validation->input.decision.bundle_digest(),
-                             .input_json = validation->decision_input_json,
-                             .result_json = validation->decision_result_json};
-  }
-  if (transition.store_artifacts && validation.has_value()) {
-    commit.artifacts.push_back({"job", "application/json", validation->input.rendered_job});
-    if (validation->input.rollback.has_value()) {
-      commit.artifacts.push_back(
-          {"rollback", "application/x-protobuf", validation->input.rollback->SerializeAsString()});
-    }
-  }
-  return commit;
-}
-
-absl::StatusOr<CommitResult> Runner::CommitAndWait(storage::Commit commit) {
-  struct Answer {
-    absl::Notification done;
-    absl::StatusOr<CommitResult> result = absl::UnavailableError("no answer");
-  };
-  auto answer = std::make_shared<Answer>();
-  committer_.Commit(std::move(commit), [answer](absl::StatusOr<CommitResult> result) {
-    answer->result = std::move(result);
-    answer->done.Notify();
-  });
-  answer->done.WaitForNotification();
-  return answer->result;
-}
-
-// After an answer that tells nothing: whatever the store says now is the truth.
-bool Runner::Reload(const RunPtr& run) {
-  WorkerId worker;
-  {
-    absl::MutexLock lock(&mu_);
-    worker = worker_;
-  }
-  const absl::StatusOr<std::vector<storage::HeldExecution>> read =
-      leases_.Load(worker, absl::MakeConstSpan(&run->lease, 1), absl::MakeConstSpan(&run->id, 1));
-  if (!read.ok() || read->empty() || !run->action.data.ParseFromString(read->front().machine)) {
-    Drop(
-        run);  // no longer ours, or unknown: a heartbeat lists what is ours, and it is adopted then
-    return false;
-  }
-  const storage::HeldExecution& held = read->front();
-  run->action.state = held.state;
-  run->action.seq = held.last_seq;
-  run->signals = held.signals;
-  run->rendered_job.clear();
-  // What was about to be stored may have been the answer to a signal.
-  if (run->signals > run->action.data.signals_seen()) Post(run, {Wake::kSignal});
-  return true;
-}
-
-absl::StatusOr<machine::Signalled> Runner::ReadSignals(const Run& run) {
-  CAPSTAN_RETURN_IF_ERROR(HitFailpoint("signals.read"));
-  CAPSTAN_ASSIGN_OR_RETURN(const std::vector<storage::Signal> signals,
-                           leases_.ReadSignals(run.id, run.action.data.signals_seen()));
-  machine::Signalled out;
-  for (const storage::Signal& signal : signals) {
-    if (signal.kind == storage::SignalKind::kCancel) {
-      out.cancels.push_back(
-          {.number = signal.number, .caller = signal.caller, .reason = signal.reason});
-      continue;
-    }
-    engine::v1::ApprovalVote vote;  // one that does not parse is about no plan, and is ignored
-    (void)vote.ParseFromString(signal.detail);
-    out.votes.push_back({.number = signal.number,
-                         .caller = signal.caller,
-                         .reason = signal.reason,
-                         .approve = signal.kind == storage::SignalKind::kApprove,
-                         .plan_digest = vote.plan_digest(),
-                         .groups = {vote.groups().begin(), vote.groups().end()},
-                         .time = signal.time});
-  }
-  return out;
-}
-
 std::optional<Input> Runner::Perform(const RunPtr& run, Effect effect,
                                      std::optional<Validation>& validation) {
   if (!MayAct(run)) {
@@ -564,24 +363,6 @@ std::optional<Input> Runner::Perform(const RunPtr& run, Effect effect,
       return std::nullopt;
   }
   return std::nullopt;
-}
-
-// What the store knows of others, for policies that ask. What cannot be read counts as too much.
-Surroundings Runner::SurroundingsOf(const Run& run) {
-  Surroundings around;
-  if (!effects_.validator().asks_for_surroundings()) return around;
-  const v1::Accepted& request = run.action.request;
-  const auto row = leases_.ReadSurroundings(request.target().namespace_(),
-                                            effects_.options().rate_window, RequestKey(request));
-  around.launches = row.ok() ? row->launches : std::numeric_limits<std::int32_t>::max();
-  around.prior_dry_run = row.ok() && row->prior_dry_run;
-  if (request.on_conflict() != v1::Execution::ON_CONFLICT_REJECT) return around;  // it waits
-  const auto target = leases_.ReadTarget(TargetKey(request.target()));
-  if (!target.ok() || (!target->holder.IsNone() && target->holder != run.id)) {
-    around.running.push_back(
-        {"", target.ok() ? ExecutionName(target->holder) : "executions/unknown"});
-  }
-  return around;
 }
 
 // ---- waiting for the Job
