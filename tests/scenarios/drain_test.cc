@@ -151,7 +151,10 @@ TEST_F(DrainTest, UnderLoadEveryCallIsAnsweredOrUnavailableAndStreamsGoOnElsewhe
   Server staying = system_->StartServer();
   const auto worker = system_->StartWorker();
   std::vector<std::string> watched;
-  for (int i = 0; i < kWatchers; ++i) watched.push_back(*Submit(leaving, Scale(3)));
+  for (int i = 0; i < kWatchers; ++i) {  // each its own target: none waits for another
+    system_->kube().AddDeployment("default", absl::StrCat("web-", i), 1);
+    watched.push_back(*Submit(leaving, Scale(3, "default", absl::StrCat("web-", i))));
+  }
   for (const std::string& name : watched) WatchUntil(leaving, name, v1::ExecutionEvent::kJobArmed);
   std::vector<Streamed> before(kWatchers);
   std::vector<std::thread> watchers;
