@@ -4,98 +4,20 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
-#include <cstdio>
-#include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "absl/strings/str_cat.h"
-#include "core/status_macros.h"
-#include "tests/scenarios/system.h"
+#include "tests/e2e/cluster_under_test.h"
 
 namespace capstan::testing {
 namespace {
 
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::SizeIs;
 using v1::Execution;
 using v1::ExecutionEvent;
-
-std::string Environment(const char* name) {
-  const char* value = std::getenv(name);
-  if (value == nullptr) {
-    std::fprintf(stderr, "%s is not set: run ./dev test, or ./dev cluster up and eval its env\n",
-                 name);
-    std::abort();
-  }
-  return value;
-}
-
-// Output of a shell command; the process ends when it fails and `must` is true.
-std::string Shell(const std::string& command, bool must = true) {
-  FILE* pipe = popen(absl::StrCat(command, " 2>&1").c_str(), "r");
-  CAPSTAN_CHECK(pipe != nullptr);
-  std::string output;
-  char buffer[4096];
-  while (const std::size_t n = std::fread(buffer, 1, sizeof buffer, pipe)) output.append(buffer, n);
-  const int status = pclose(pipe);
-  if (must && status != 0) {
-    std::fprintf(stderr, "%s\n%s\n", command.c_str(), output.c_str());
-    std::abort();
-  }
-  return output;
-}
-
-std::string Kubectl(const std::string& arguments, bool must = true) {
-  return Shell(absl::StrCat(Environment("CAPSTAN_E2E_KUBECTL"), " ", arguments), must);
-}
-
-std::string Bin(const std::string& program) {
-  return (std::filesystem::read_symlink("/proc/self/exe").parent_path().parent_path() / "bin" /
-          program)
-      .string();
-}
-
-// Finished changes of Jobs in the audit log: verb and name.
-int CountAudit(const std::string& verb, const std::string& resource, const std::string& name) {
-  std::ifstream log(Environment("CAPSTAN_E2E_AUDIT_LOG"));
-  int count = 0;
-  for (std::string line; std::getline(log, line);) {
-    const nlohmann::json event = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (event.is_discarded() || event.value("stage", "") != "ResponseComplete") continue;
-    const nlohmann::json object = event.value("objectRef", nlohmann::json::object());
-    if (event.value("verb", "") == verb && object.value("resource", "") == resource &&
-        object.value("name", "") == name && event["responseStatus"].value("code", 0) < 300) {
-      ++count;
-    }
-  }
-  return count;
-}
-
-// Pods that were ever created for a Job: their names begin with the Job's.
-int PodsCreatedFor(const std::string& job) {
-  std::ifstream log(Environment("CAPSTAN_E2E_AUDIT_LOG"));
-  std::set<std::string> names;
-  for (std::string line; std::getline(log, line);) {
-    if (line.find(job) == std::string::npos) continue;
-    const nlohmann::json event = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (event.is_discarded() || event.value("stage", "") != "ResponseComplete" ||
-        event.value("verb", "") != "create") {
-      continue;
-    }
-    const nlohmann::json object = event.value("objectRef", nlohmann::json::object());
-    if (object.value("resource", "") != "pods" || !object.value("subresource", "").empty())
-      continue;
-    const nlohmann::json metadata = event.value("responseObject", nlohmann::json::object())
-                                        .value("metadata", nlohmann::json::object());
-    if (metadata.value("name", "").starts_with(job)) names.insert(metadata.value("name", ""));
-  }
-  return static_cast<int>(names.size());
-}
 
 std::string Replicas(const std::string& deployment) {
   return Kubectl(absl::StrCat("get deployment ", deployment,
@@ -105,8 +27,7 @@ std::string Replicas(const std::string& deployment) {
 class EndToEndTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
-    Shell(absl::StrCat(Bin("capstan"), " manifests | ", Environment("CAPSTAN_E2E_KUBECTL"),
-                       " apply -f -"));
+    Install();
     Kubectl("apply -f tests/e2e/web.yaml");
     Kubectl("rollout status deployment/web --timeout=120s");
   }
@@ -119,15 +40,7 @@ class EndToEndTest : public ::testing::Test {
   // An action whose Job runs until it is ended: the pods of `stuck` never fit on a node.
   std::string SubmitEndless() { return *Submit(server_, Scale(2, "default", "stuck")); }
 
-  static std::unique_ptr<System> MakeSystem() {
-    SystemOptions options;
-    options.lease_ttl = absl::Seconds(3);
-    options.worker_program = "capstan-worker-faults";
-    options.kubeconfig = Environment("KUBECONFIG");
-    return System::Make(options);
-  }
-
-  std::unique_ptr<System> system_ = MakeSystem();
+  std::unique_ptr<System> system_ = MakeSystem({}, {.worker_program = "capstan-worker-faults"});
   Server server_ = system_->StartServer();
 };
 
