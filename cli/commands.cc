@@ -8,6 +8,7 @@
 #include "cli/fleet_commands.h"
 #include "cli/manifests_command.h"
 #include "cli/options.h"
+#include "cli/policy_commands.h"
 #include "cli/session.h"
 #include "cli/stop_commands.h"
 #include "cli/successor_commands.h"
@@ -74,6 +75,10 @@ int RunWithServer(const Options& options, Environment& environment) {
       return AuditVerify(session);
     case Command::kWorkerList:
       return WorkerList(session);
+    case Command::kPolicyReplay:
+      return PolicyReplay(session);
+    case Command::kPolicyExplainDecision:
+      return PolicyExplainDecision(session);
     case Command::kManifests:
     case Command::kVersion:
       break;  // need no server

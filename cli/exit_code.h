@@ -10,7 +10,7 @@ namespace capstan::cli {
 enum ExitCode : int {
   kOk = 0,               // the execution succeeded, or the answer was printed
   kExecutionFailed = 1,  // the execution ended FAILED
-  kNotWhole = 1,         // of `audit verify`: problems were found
+  kFindings = 1,         // a check was made and found something
   kUsage = 2,            // the command line or a file named by it is wrong
   kRejected = 3,         // FAILED(POLICY_DENIED) or FAILED(POLICY_ERROR)
   kWaitTimedOut = 4,     // --wait-timeout passed; the execution goes on

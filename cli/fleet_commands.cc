@@ -25,7 +25,7 @@ int AuditVerify(Session& session) {
       absl::InfiniteDuration());
   if (!status.ok()) return session.Fail(status);
   session.Print(response, AuditText(response));
-  return response.problems().empty() ? kOk : kNotWhole;
+  return response.problems().empty() ? kOk : kFindings;
 }
 
 }  // namespace capstan::cli

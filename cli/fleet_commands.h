@@ -7,7 +7,7 @@ namespace capstan::cli {
 
 int WorkerList(Session& session);
 
-// kNotWhole when the audit log is not as it was written.
+// kFindings when the audit log is not as it was written.
 int AuditVerify(Session& session);
 
 }  // namespace capstan::cli

@@ -45,6 +45,7 @@ void AddExecutionCommands(CLI::App* root, Options* options);
 void AddApprovalCommands(CLI::App* root, Options* options);
 void AddStopCommands(CLI::App* root, Options* options);
 void AddTargetCommands(CLI::App* root, Options* options);
+void AddPolicyCommands(CLI::App* root, Options* options);
 void AddOtherCommands(CLI::App* root, Options* options);
 
 }  // namespace capstan::cli

@@ -10,7 +10,7 @@ namespace capstan::cli {
 namespace {
 
 constexpr char kFooter[] =
-    "Exit codes: 0 ok; 1 execution failed, or the audit log is not whole; 2 usage; 3 rejected by "
+    "Exit codes: 0 ok; 1 execution failed, or a check found something; 2 usage; 3 rejected by "
     "policy;\n"
     "4 timed out waiting; 5 cancelled; 6 outcome unknown; 64 + gRPC code when the call failed;\n"
     "130 interrupted (the execution goes on).\n";
@@ -106,6 +106,7 @@ ParsedOptions ParseOptions(const std::vector<std::string>& arguments,
   AddApprovalCommands(&app, &options);
   AddStopCommands(&app, &options);
   AddTargetCommands(&app, &options);
+  AddPolicyCommands(&app, &options);
   AddOtherCommands(&app, &options);
 
   std::vector<std::string> reversed = ForParser(arguments);

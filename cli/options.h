@@ -34,6 +34,8 @@ enum class Command {
   kTargetClear,
   kAuditVerify,
   kWorkerList,
+  kPolicyReplay,
+  kPolicyExplainDecision,
   kManifests,
   kVersion,
 };
@@ -84,6 +86,11 @@ struct Options {
   std::string stop_action;
   std::string stop_worker;
   bool cancel_running = false;
+  std::string bundle_dir;                      // rules that decide again
+  std::vector<std::string> required_bundles;   // of them
+  std::string check_program;                   // empty: capstan-policy-check
+  absl::Duration since = absl::Hours(7 * 24);  // before now
+  int decision_number = 0;                     // of the execution; 0: the last one
 
   std::string catalog_dir = "catalog";
   std::string actions_namespace;  // empty: the default of manifests

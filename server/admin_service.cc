@@ -4,6 +4,7 @@
 #include "server/audit_check.h"
 #include "server/emergency_stops.h"
 #include "server/methods.h"
+#include "server/policy_decisions.h"
 #include "server/proto_time.h"
 #include "server/rpc.h"
 #include "server/targets.h"
@@ -76,6 +77,14 @@ grpc::ServerUnaryReactor* AdminServiceImpl::ClearTargetBlock(
     v1::ClearTargetBlockResponse* response) {
   return AnswerOnPool(parts_, kClearTargetBlock, context, [this, request, response](Rpc& rpc) {
     return ClearNow(parts_, rpc.caller(), *request, *response);
+  });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::ListPolicyDecisions(
+    grpc::CallbackServerContext* context, const v1::ListPolicyDecisionsRequest* request,
+    v1::ListPolicyDecisionsResponse* response) {
+  return AnswerOnPool(parts_, kListPolicyDecisions, context, [this, request, response](Rpc&) {
+    return ListDecisionsNow(parts_, *request, *response);
   });
 }
 

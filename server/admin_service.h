@@ -28,6 +28,9 @@ class AdminServiceImpl final : public v1::AdminService::CallbackService {
   grpc::ServerUnaryReactor* ClearTargetBlock(grpc::CallbackServerContext* context,
                                              const v1::ClearTargetBlockRequest* request,
                                              v1::ClearTargetBlockResponse* response) override;
+  grpc::ServerUnaryReactor* ListPolicyDecisions(grpc::CallbackServerContext* context,
+                                                const v1::ListPolicyDecisionsRequest* request,
+                                                v1::ListPolicyDecisionsResponse* response) override;
   grpc::ServerUnaryReactor* VerifyAudit(grpc::CallbackServerContext* context,
                                         const v1::VerifyAuditRequest* request,
                                         v1::VerifyAuditResponse* response) override;

@@ -35,6 +35,8 @@ inline constexpr std::string_view kListEmergencyStops =
 inline constexpr std::string_view kLiftEmergencyStop = "capstan.v1.AdminService/LiftEmergencyStop";
 inline constexpr std::string_view kListTargets = "capstan.v1.AdminService/ListTargets";
 inline constexpr std::string_view kClearTargetBlock = "capstan.v1.AdminService/ClearTargetBlock";
+inline constexpr std::string_view kListPolicyDecisions =
+    "capstan.v1.AdminService/ListPolicyDecisions";
 inline constexpr std::string_view kVerifyAudit = "capstan.v1.AdminService/VerifyAudit";
 inline constexpr std::string_view kHealthCheck = "grpc.health.v1.Health/Check";
 inline constexpr std::string_view kHealthWatch = "grpc.health.v1.Health/Watch";
@@ -42,13 +44,13 @@ inline constexpr std::string_view kHealthWatch = "grpc.health.v1.Health/Watch";
 inline std::vector<std::string> AllMethods() {
   std::vector<std::string> all;
   for (std::string_view method :
-       {kExecuteAction,  kBatchExecuteActions, kWatchExecution,     kWatchExecutions,
-        kGetExecution,   kListExecutions,      kListEvents,         kCancelExecution,
-        kReadLog,        kListActions,         kGetAction,          kListWorkers,
-        kRetryExecution, kRollbackExecution,   kExplainExecution,   kListApprovals,
-        kDecideApproval, kEmergencyStop,       kListEmergencyStops, kLiftEmergencyStop,
-        kListTargets,    kClearTargetBlock,    kVerifyAudit,        kHealthCheck,
-        kHealthWatch}) {
+       {kExecuteAction,  kBatchExecuteActions, kWatchExecution,      kWatchExecutions,
+        kGetExecution,   kListExecutions,      kListEvents,          kCancelExecution,
+        kReadLog,        kListActions,         kGetAction,           kListWorkers,
+        kRetryExecution, kRollbackExecution,   kExplainExecution,    kListApprovals,
+        kDecideApproval, kEmergencyStop,       kListEmergencyStops,  kLiftEmergencyStop,
+        kListTargets,    kClearTargetBlock,    kListPolicyDecisions, kVerifyAudit,
+        kHealthCheck,    kHealthWatch}) {
     all.emplace_back(method);
   }
   return all;

@@ -1,4 +1,5 @@
-// What operators read and change: emergency stops, targets, open approvals, the audit log.
+// What operators read and change: emergency stops, targets, open approvals, policy decisions, the
+// audit log.
 // Blocking, thread-safe (one connection). Changes are audited in their own transaction. Errors:
 // UNAVAILABLE, the database is away; for a change: it may have happened, do it again.
 #pragma once
@@ -52,6 +53,11 @@ class AdminStore {
   // Open approvals above `after`, oldest execution first.
   virtual absl::StatusOr<std::vector<OpenApproval>> ListOpenApprovals(const ExecutionId& after,
                                                                       int limit) = 0;
+
+  // Stored policy decisions by execution and number, at most `limit` and about `max_bytes` of them
+  // (one that is larger alone comes alone).
+  virtual absl::StatusOr<DecisionPage> ListDecisions(const DecisionRange& range, int limit,
+                                                     std::int64_t max_bytes) = 0;
 
   // The audit log: the ends of its chains, and the rows of one above a number.
   virtual absl::StatusOr<std::vector<AuditChainEnd>> AuditChains() = 0;

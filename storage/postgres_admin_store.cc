@@ -1,5 +1,6 @@
 #include "storage/postgres_admin_store.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -165,6 +166,25 @@ absl::StatusOr<std::vector<OpenApproval>> PostgresAdminStore::ListOpenApprovals(
         {rows.Uuid<ExecutionId>(i, 0), static_cast<std::int32_t>(rows.Int(i, 1)), rows.Time(i, 2)});
   }
   return open;
+}
+
+absl::StatusOr<DecisionPage> PostgresAdminStore::ListDecisions(const DecisionRange& range,
+                                                               int limit, std::int64_t max_bytes) {
+  // What fits the 48 bits of an execution's id.
+  const std::int64_t since =
+      std::clamp(absl::ToUnixMillis(range.since), std::int64_t{0}, (std::int64_t{1} << 48) - 1);
+  Params params;
+  range.execution.IsNone() ? params.Null() : params.Add(range.execution);
+  params.Add(since).Add(range.after).Add(range.after_number).Add(std::int64_t{limit});
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows rows, Read(sql::kDecisionList, params.Add(max_bytes)));
+  DecisionPage page;
+  for (int i = 0; i < rows.size(); ++i) {
+    page.rows.push_back({rows.Uuid<ExecutionId>(i, 0), static_cast<std::int32_t>(rows.Int(i, 1)),
+                         rows.Time(i, 2), rows.Bool(i, 3), rows.Text(i, 4), rows.Text(i, 5),
+                         rows.Text(i, 6)});
+    page.more = rows.Int(i, 7) > rows.size();
+  }
+  return page;
 }
 
 absl::StatusOr<std::vector<AuditChainEnd>> PostgresAdminStore::AuditChains() {

@@ -29,6 +29,8 @@ class PostgresAdminStore final : public AdminStore {
                                              const std::string& audit) override;
   absl::StatusOr<std::vector<OpenApproval>> ListOpenApprovals(const ExecutionId& after,
                                                               int limit) override;
+  absl::StatusOr<DecisionPage> ListDecisions(const DecisionRange& range, int limit,
+                                             std::int64_t max_bytes) override;
   absl::StatusOr<std::vector<AuditChainEnd>> AuditChains() override;
   absl::StatusOr<std::vector<AuditEntry>> ReadAudit(const AuditChainId& chain, std::int64_t after,
                                                     int limit) override;

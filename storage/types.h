@@ -250,6 +250,30 @@ enum class SignalResult {
 
 // ---- reading
 
+// A decision as it was stored.
+struct DecisionRow {
+  ExecutionId execution;
+  std::int32_t number = 1;
+  absl::Time at;
+  bool allow = false;
+  std::string bundle_digest;
+  std::string input_json;
+  std::string result_json;
+};
+
+// Which decisions, and above which one a page begins.
+struct DecisionRange {
+  ExecutionId execution = {};               // none: of any
+  absl::Time since = absl::InfinitePast();  // submission of the execution
+  ExecutionId after = {};
+  std::int32_t after_number = 0;
+};
+
+struct DecisionPage {
+  std::vector<DecisionRow> rows;
+  bool more = false;  // there are rows above the last one
+};
+
 struct ExecutionFilter {
   std::optional<std::string> action;
   bool action_not = false;

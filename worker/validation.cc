@@ -41,8 +41,8 @@ Struct ToStruct(const Json& value) {
 }
 
 // One approval that meets all that the rules ask for: the largest quorum, the shortest time, and
-// the groups of the one obligation that names some.
-absl::StatusOr<v1::ApprovalRule> RuleOf(const policy::Decision& decision) {
+// the groups of those that name some (policy::ReadDecision() sees to it that they agree).
+v1::ApprovalRule RuleOf(const policy::Decision& decision) {
   v1::ApprovalRule rule;
   rule.set_quorum(1);
   absl::Duration timeout = absl::InfiniteDuration();
@@ -53,12 +53,7 @@ absl::StatusOr<v1::ApprovalRule> RuleOf(const policy::Decision& decision) {
       rule.set_reason(rule.reason().empty() ? one.reason
                                             : absl::StrCat(rule.reason(), "; ", one.reason));
     }
-    if (one.groups.empty()) continue;
-    if (rule.groups_size() > 0 && !std::equal(rule.groups().begin(), rule.groups().end(),
-                                              one.groups.begin(), one.groups.end())) {
-      return absl::InvalidArgumentError("the rules ask for approvals by different groups at once");
-    }
-    *rule.mutable_groups() = {one.groups.begin(), one.groups.end()};
+    if (!one.groups.empty()) *rule.mutable_groups() = {one.groups.begin(), one.groups.end()};
   }
   if (timeout < absl::InfiniteDuration())
     rule.mutable_timeout()->set_seconds(absl::ToInt64Seconds(timeout));
@@ -79,23 +74,9 @@ v1::PolicyDecision ToProto(const policy::Decision& decision) {
   out.set_input_digest(decision.input_sha256);
   if (decision.allow && decision.requires_approval) {
     out.set_requires_approval(true);
-    *out.mutable_approval() = RuleOf(decision).value_or(v1::ApprovalRule());
+    *out.mutable_approval() = RuleOf(decision);
   }
   return out;
-}
-
-std::string ResultJson(const policy::Decision& decision) {
-  Json violations = Json::array();
-  for (const policy::Violation& violation : decision.violations) {
-    violations.push_back({{"id", violation.id}, {"message", violation.message}});
-  }
-  return Json{{"allow", decision.allow},
-              {"violations", violations},
-              {"requires_approval", decision.requires_approval},
-              {"obligations", Json::parse(decision.obligations_json, nullptr, false)},
-              {"warnings", decision.warnings},
-              {"error", decision.error_message}}
-      .dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 // What moves when the target is changed: its generation if it has one (its resourceVersion moves
@@ -248,10 +229,7 @@ policy::Decision Validator::Decide(const ExecutionId& id, const Action& action,
     input.approval = {approval.given(), {approval.approvers().begin(), approval.approvers().end()}};
   }
   telemetry::Span span = tracer_.StartSpan(telemetry::kSpanPolicy, {.parent = trace});
-  policy::Decision decision = policy_.Evaluate(input);
-  if (const absl::Status rule = RuleOf(decision).status(); decision.allow && !rule.ok()) {
-    policy::Deny(decision, policy::Decision::Error::kBadResult, std::string(rule.message()));
-  }
+  const policy::Decision decision = policy_.Evaluate(input);
   span.SetAttribute(telemetry::kAttributeDecision, decision.allow ? "allow" : "deny");
   span.SetAttribute(telemetry::kAttributePolicyDigest, decision.bundle_digest);
   span.End();
@@ -357,7 +335,7 @@ Validation Validator::Validate(const ExecutionId& id, const Action& action,
   result.result = Validated::Result::kDecided;
   result.decision = ToProto(decision);
   out.decision_input_json = decision.input_json;
-  out.decision_result_json = ResultJson(decision);
+  out.decision_result_json = policy::ResultJson(decision);
   if (!decision.allow || !result.target_found) return out;
 
   const absl::StatusOr<Struct> before =

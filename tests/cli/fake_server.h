@@ -275,6 +275,17 @@ class FakeAdmin final : public v1::AdminService::Service {
     return refusals.Next();
   }
 
+  grpc::Status ListPolicyDecisions(grpc::ServerContext*,
+                                   const v1::ListPolicyDecisionsRequest* request,
+                                   v1::ListPolicyDecisionsResponse* response) override {
+    decisions_asked.push_back(*request);
+    // A page of one decision each.
+    const std::size_t at = request->page_token().empty() ? 0 : std::stoul(request->page_token());
+    if (at < decisions.size()) *response->add_decisions() = decisions[at];
+    if (at + 1 < decisions.size()) response->set_next_page_token(std::to_string(at + 1));
+    return grpc::Status::OK;
+  }
+
   Refusals refusals;
   v1::ListWorkersResponse workers;
   v1::EmergencyStopResponse stop;
@@ -287,6 +298,8 @@ class FakeAdmin final : public v1::AdminService::Service {
   std::vector<v1::LiftEmergencyStopRequest> lifted;
   std::vector<v1::ListTargetsRequest> targets_listed;
   std::vector<v1::ClearTargetBlockRequest> cleared;
+  std::vector<v1::StoredPolicyDecision> decisions;
+  std::vector<v1::ListPolicyDecisionsRequest> decisions_asked;
 };
 
 // All four on a free port of the loopback. Write the answers down before the client calls.

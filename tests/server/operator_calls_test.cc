@@ -517,6 +517,65 @@ TEST_F(OperatorTest, S2_60_ABlockIsClearedWithAReasonAndOnlyOnce) {
   EXPECT_EQ(Get(name).state(), Execution::STATE_FAILED) << "the failed record is kept";
 }
 
+TEST_F(OperatorTest, PolicyDecisionsAreListedInPagesAsTheyWereStored) {
+  const std::string name = Accept(ScaleRequest());
+  storage::HeldExecution held = Hold(name);
+  for (int number = 1; number <= 2; ++number) {
+    storage::Commit commit;
+    commit.id = held.id;
+    commit.lease = held.lease;
+    commit.expected_seq = held.last_seq++;
+    commit.state = Execution::STATE_VALIDATING;
+    v1::ExecutionEvent event;
+    event.mutable_state_changed()->set_to(Execution::STATE_VALIDATING);
+    commit.events = {event.SerializeAsString()};
+    commit.decision = storage::NewDecision{number, number == 2, "digest", R"({"action":"x"})",
+                                           R"({"allow":true})"};
+    ASSERT_OK(Commit(std::move(commit)));
+  }
+  const auto method = &v1::AdminService::Stub::ListPolicyDecisions;
+  v1::ListPolicyDecisionsRequest request;
+  v1::ListPolicyDecisionsResponse first, second;
+  request.set_page_size(1);
+
+  ASSERT_TRUE(Call(server().admin(), method, request, first).ok());
+  request.set_page_token(first.next_page_token());
+  ASSERT_TRUE(Call(server().admin(), method, request, second).ok());
+
+  ASSERT_THAT(first.decisions(), SizeIs(1));
+  EXPECT_EQ(first.decisions(0).execution(), name);
+  EXPECT_EQ(first.decisions(0).number(), 1);
+  EXPECT_FALSE(first.decisions(0).allow());
+  ASSERT_THAT(second.decisions(), SizeIs(1));
+  EXPECT_EQ(second.decisions(0).number(), 2);
+  EXPECT_TRUE(second.decisions(0).allow());
+  EXPECT_EQ(second.decisions(0).bundle_digest(), "digest");
+  EXPECT_EQ(second.decisions(0).input_json(), R"({"action":"x"})");
+  EXPECT_EQ(second.decisions(0).result_json(), R"({"allow":true})");
+  EXPECT_TRUE(second.decisions(0).has_time());
+  EXPECT_THAT(second.next_page_token(), IsEmpty());
+}
+
+TEST_F(OperatorTest, WhichPolicyDecisionsAreWantedIsChecked) {
+  const auto method = &v1::AdminService::Stub::ListPolicyDecisions;
+  v1::ListPolicyDecisionsRequest request;
+  v1::ListPolicyDecisionsResponse response;
+
+  request.set_execution("web");
+  EXPECT_THAT(Call(server().admin(), method, request, response).error_message(),
+              HasSubstr("execution: got \"web\""));
+  request.set_execution("executions/7d444840-9dc0-11d1-b245-5ffdce74fad2");
+  request.mutable_since()->set_seconds(4102444800);
+  EXPECT_TRUE(Call(server().admin(), method, request, response).ok());
+  EXPECT_THAT(response.decisions(), IsEmpty());
+  request.set_page_token("x");
+  EXPECT_THAT(Call(server().admin(), method, request, response).error_message(),
+              HasSubstr("page_token: got"));
+  request.set_page_size(-1);
+  EXPECT_THAT(Call(server().admin(), method, request, response).error_message(),
+              HasSubstr("page_size: got -1"));
+}
+
 TEST_F(OperatorTest, AChangedByteOfTheAuditLogIsFound) {
   Accept(ScaleRequest());
   Accept(ScaleRequest());

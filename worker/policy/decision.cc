@@ -106,6 +106,16 @@ std::string ReadObligations(const json& object, Decision& decision) {
   return "";
 }
 
+bool AsksSeveralGroups(const std::vector<ApprovalObligation>& approvals) {
+  const std::vector<std::string>* groups = nullptr;
+  for (const ApprovalObligation& approval : approvals) {
+    if (approval.groups.empty()) continue;
+    if (groups != nullptr && *groups != approval.groups) return true;
+    groups = &approval.groups;
+  }
+  return false;
+}
+
 std::string Read(const json& object, Decision& decision) {
   if (!object.is_object()) return "not an object";
   const json* allow = Find(object, "allow");
@@ -121,6 +131,8 @@ std::string Read(const json& object, Decision& decision) {
   if (decision.requires_approval && decision.approvals.empty()) decision.approvals.emplace_back();
   decision.requires_approval = !decision.approvals.empty();
   decision.allow = allow->get<bool>() && decision.violations.empty();
+  if (decision.allow && AsksSeveralGroups(decision.approvals))
+    return "it asks for approvals by different groups at once";
   if (!decision.allow && decision.violations.empty()) return "denied without a violation";
   return "";
 }
@@ -159,6 +171,20 @@ void Deny(Decision& decision, Decision::Error error, std::string message) {
   decision.violations = {{absl::StrCat("capstan/policy-", std::string(ErrorName(error))), message}};
   decision.error = error;
   decision.error_message = std::move(message);
+}
+
+std::string ResultJson(const Decision& decision) {
+  json violations = json::array();
+  for (const Violation& violation : decision.violations) {
+    violations.push_back({{"id", violation.id}, {"message", violation.message}});
+  }
+  return json{{"allow", decision.allow},
+              {"violations", violations},
+              {"requires_approval", decision.requires_approval},
+              {"obligations", json::parse(decision.obligations_json, nullptr, false)},
+              {"warnings", decision.warnings},
+              {"error", decision.error_message}}
+      .dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
 void ReadDecision(std::string_view text, Decision& decision) {

@@ -63,10 +63,15 @@ bool IsPolicyError(const Decision& decision);
 // Turns `decision` into a deny with this error; the message is also its only violation.
 void Deny(Decision& decision, Decision::Error error, std::string message);
 
+// As it is stored beside its input: {allow, violations, requires_approval, obligations, warnings,
+// error}, one line of JSON, the same for the same decision.
+std::string ResultJson(const Decision& decision);
+
 // Reads the value of data.capstan.safety.decision into `decision`. Allows only when `allow` is
 // true, there is no violation, and every field has the agreed type; anything else denies
 // (kBadResult when the shape is wrong). So does an obligation that nobody here can meet: of an
-// unknown type, with an unknown field, or a value out of bounds.
+// unknown type, with an unknown field, or a value out of bounds; and approvals by different groups
+// at once.
 void ReadDecision(std::string_view json, Decision& decision);
 
 }  // namespace capstan::policy

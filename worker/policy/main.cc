@@ -11,12 +11,14 @@
 #include <cstdlib>
 #include <iostream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_join.h"
 #include "worker/policy/bundle_check.h"
 #include "worker/policy/bundle_loader.h"
 #include "worker/policy/condition_set.h"
+#include "worker/policy/rego_policy_engine.h"
 
 namespace {
 
@@ -55,11 +57,26 @@ int Decide(const RegoProgram& program, const std::string& rule) {
   return result;
 }
 
+// One stored input a line on standard input; on standard output, as soon as it is made, the
+// decision of each as it would be stored, with the digest of the rules.
+int Replay(const RegoProgram& program, const std::string& digest) {
+  for (std::string input; std::getline(std::cin, input);) {
+    Decision decision;
+    decision.input_json = std::move(input);
+    DecideByRules(program, decision);
+    std::printf("{\"bundle_digest\":\"%s\",\"result\":%s}\n", digest.c_str(),
+                ResultJson(decision).c_str());
+    std::fflush(stdout);
+  }
+  return kCheckGood;
+}
+
 struct Arguments {
   std::string directory;
   std::vector<std::string> required;
   std::string digest;
   bool decide = false;
+  bool replay = false;
   bool decision_module = false;
   bool conditions = false;
   std::string condition;
@@ -98,6 +115,7 @@ int Check(const Arguments& arguments) {
   const absl::StatusOr<RegoProgram> program = CompileBundles(*files, RegoLimits{});
   if (!program.ok()) return Problem(std::string(program.status().message()));
   if (arguments.decide) return Decide(*program, kDecisionRule);
+  if (arguments.replay) return Replay(*program, files->digest);
   if (arguments.decision_module) {
     std::printf("%s", DecisionModule(files->bundles).c_str());
     return kCheckGood;
@@ -124,6 +142,10 @@ int main(int argc, char** argv) {
                  "Check only if the files have this digest, else exit 3");
   app.add_flag("--decide", arguments.decide,
                "Read input documents, one a line, and print the decision of each; run no tests");
+  app.add_flag(
+      "--replay", arguments.replay,
+      "Like --decide, but print decisions as the worker stores them, one line each as soon "
+      "as it is made");
   app.add_flag("--decision-module", arguments.decision_module,
                "Print the built-in Rego that gathers these bundles, run no tests");
   app.add_flag("--conditions", arguments.conditions,

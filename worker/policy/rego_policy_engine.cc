@@ -39,14 +39,16 @@ Error ErrorOf(const absl::Status& status) {
 void Decide(const PolicySet& policies, Decision& decision) {
   decision.bundle_digest = policies.digest;
   if (policies.program == nullptr) return Deny(decision, Error::kUnavailable, policies.unavailable);
-
-  const absl::StatusOr<std::string> result =
-      EvaluateWithRetry(*policies.program, decision.input_json);
-  if (result.ok()) return ReadDecision(*result, decision);
-  Deny(decision, ErrorOf(result.status()), std::string(result.status().message()));
+  DecideByRules(*policies.program, decision);
 }
 
 }  // namespace
+
+void DecideByRules(const RegoProgram& program, Decision& decision) {
+  const absl::StatusOr<std::string> result = EvaluateWithRetry(program, decision.input_json);
+  if (result.ok()) return ReadDecision(*result, decision);
+  Deny(decision, ErrorOf(result.status()), std::string(result.status().message()));
+}
 
 Decision RegoPolicyEngine::Evaluate(const PolicyInput& input) {
   const absl::Duration start = clock_.BootTime();
