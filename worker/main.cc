@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <iostream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -26,6 +27,7 @@
 #include "storage/store.h"
 #include "storage/wiring/wiring.h"
 #include "worker/action_effects.h"
+#include "worker/doctor/doctor.h"
 #include "worker/janitor.h"
 #include "worker/keeper.h"
 #include "worker/kubernetes/client.h"
@@ -238,6 +240,35 @@ absl::Status Serve(const config::v1::WorkerConfig& config, const sigset_t& ends)
   return absl::OkStatus();
 }
 
+catalog::ManifestOptions ManifestsOf(const config::v1::WorkerConfig& config,
+                                     const doctor::Arguments& arguments) {
+  catalog::ManifestOptions options;
+  options.actions_namespace = config.kubernetes().namespace_();
+  options.images = ActionOptionsFrom(config).images;
+  options.target_namespaces = arguments.target_namespaces;
+  if (!arguments.system_namespace.empty()) options.system_namespace = arguments.system_namespace;
+  if (!arguments.worker_account.empty()) options.worker_account = arguments.worker_account;
+  return options;
+}
+
+// The exit code: 0 all is well, 1 findings, or it could not be looked.
+absl::StatusOr<int> RunDoctor(const config::v1::WorkerConfig& config,
+                              const doctor::Arguments& arguments) {
+  SystemClock clock;
+  CAPSTAN_ASSIGN_OR_RETURN(const catalog::Catalog catalog,
+                           catalog::Catalog::Load(config.catalog_dir() + "/actions"));
+  CAPSTAN_ASSIGN_OR_RETURN(const kubernetes::ClusterConfig cluster, ClusterOf(config.kubernetes()));
+  kubernetes::ClientOptions client_options;
+  client_options.queries_per_second = config.kubernetes().qps();
+  client_options.burst = static_cast<int>(config.kubernetes().burst());
+  client_options.user_agent = absl::StrCat("capstan-worker/", kVersion, " doctor");
+  CAPSTAN_ASSIGN_OR_RETURN(const std::unique_ptr<kubernetes::Client> client,
+                           kubernetes::Client::Create(cluster, clock, client_options));
+  const doctor::Report report = doctor::Examine(*client, catalog, ManifestsOf(config, arguments));
+  std::cout << (arguments.json ? report.ToJson() : report.Text()) << std::flush;
+  return report.ok() ? config::kExitOk : kExitFailed;
+}
+
 int Main(int argc, char** argv) {
   sigset_t ends;
   sigemptyset(&ends);
@@ -251,11 +282,23 @@ int Main(int argc, char** argv) {
       .name = "capstan-worker",
       .purpose = "leases executions, launches their Jobs and follows them to their end",
       .version = kVersion,
-      .commands = {}};
+      .commands = {{"doctor", "ask the cluster for every right that is needed; -o json"}}};
+  const doctor::Arguments arguments = doctor::TakeArguments(argc, argv);
+  if (!arguments.error.empty()) {
+    std::cerr << program.name << ": " << arguments.error << "\n";
+    return config::kExitUsage;
+  }
   const config::StartUp start =
-      config::Begin(program, argc, argv, config, [&] { return config::Validate(config); });
+      config::Begin(program, static_cast<int>(arguments.rest.size()), arguments.rest.data(), config,
+                    [&] { return config::Validate(config); });
   if (start.exit_code.has_value()) return *start.exit_code;
   if (Level level; ParseLogLevel(config.log().level(), &level)) SetLogLevel(level);
+  if (start.command == "doctor") {
+    const absl::StatusOr<int> code = RunDoctor(config, arguments);
+    if (code.ok()) return *code;
+    std::cerr << program.name << ": " << code.status().message() << "\n";
+    return kExitFailed;
+  }
   const absl::Status status = Serve(config, ends);
   if (status.ok()) return config::kExitOk;
   Log(Level::kError, "worker could not run", {{"error", status.ToString()}});

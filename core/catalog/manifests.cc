@@ -201,7 +201,7 @@ Account AccountOf(const ActionDefinition& action, const ManifestOptions& options
 
 void AddAdmissionPolicy(const Catalog& catalog, const ManifestOptions& options,
                         std::vector<Json>* objects) {
-  const std::string name = Cat(options.actions_namespace, ".capstan.dev");
+  const std::string name = AdmissionPolicyName(options);
   Json policy = Object(kAdmissionVersion, "ValidatingAdmissionPolicy", name, "");
   policy["spec"] = AdmissionPolicySpec(catalog, options.images);
   objects->push_back(std::move(policy));
@@ -223,6 +223,10 @@ std::vector<AccountGrants> GrantsOf(const Catalog& catalog, const ManifestOption
     all.push_back(GrantsOf(AccountOf(action, options), action.rbac, options));
   }
   return all;
+}
+
+std::string AdmissionPolicyName(const ManifestOptions& options) {
+  return Cat(options.actions_namespace, ".capstan.dev");
 }
 
 absl::StatusOr<std::string> RenderManifests(const Catalog& catalog,

@@ -44,6 +44,9 @@ struct AccountGrants {
 // unchecked.
 std::vector<AccountGrants> GrantsOf(const Catalog& catalog, const ManifestOptions& options);
 
+// Name of the admission policy and of its binding.
+std::string AdmissionPolicyName(const ManifestOptions& options);
+
 // YAML for `kubectl apply -f -`: both namespaces (restricted Pod Security), an account with its
 // roles and bindings for each action and for the worker, and an admission policy that lets no Job
 // into the actions namespace but those of actions, as RenderJob makes them.

@@ -44,6 +44,16 @@ inline constexpr Resource kReplicaSets{"/apis/apps/v1", "replicasets"};
 inline constexpr Resource kStatefulSets{"/apis/apps/v1", "statefulsets"};
 inline constexpr Resource kConfigMaps{"/api/v1", "configmaps"};
 inline constexpr Resource kSecrets{"/api/v1", "secrets"};
+inline constexpr Resource kServiceAccounts{"/api/v1", "serviceaccounts"};
+inline constexpr Resource kValidatingAdmissionPolicies{
+    "/apis/admissionregistration.k8s.io/v1", "validatingadmissionpolicies"};  // cluster-scoped
+inline constexpr Resource kValidatingAdmissionPolicyBindings{
+    "/apis/admissionregistration.k8s.io/v1", "validatingadmissionpolicybindings"};
+// Questions: they are created, answered, and never stored.
+inline constexpr Resource kSubjectAccessReviews{"/apis/authorization.k8s.io/v1",
+                                                "subjectaccessreviews"};
+inline constexpr Resource kSelfSubjectAccessReviews{"/apis/authorization.k8s.io/v1",
+                                                    "selfsubjectaccessreviews"};
 inline constexpr Resource kPodDisruptionBudgets{"/apis/policy/v1", "poddisruptionbudgets"};
 inline constexpr Resource kHorizontalPodAutoscalers{"/apis/autoscaling/v2",
                                                     "horizontalpodautoscalers"};

@@ -12,7 +12,8 @@ namespace capstan::kubesim {
 namespace {
 
 constexpr char kUser[] = "system:serviceaccount:capstan:capstan-worker";
-constexpr char kReviews[] = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+constexpr char kSelfReviews[] = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+constexpr char kReviews[] = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
 constexpr char kOrphanWarning[] =
     "299 - \"child pods are preserved by default when jobs are deleted; set "
     "propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this "
@@ -160,7 +161,8 @@ std::variant<ApiCall, ApiReply> ApiServer::Parse(const ApiRequest& request) cons
   for (const char* path : {"/version", "/healthz", "/livez", "/readyz"}) {
     if (request.path == path && request.method == "GET") return call;
   }
-  if (request.path == kReviews && request.method == "POST") return call;
+  if ((request.path == kReviews || request.path == kSelfReviews) && request.method == "POST")
+    return call;
 
   std::vector<std::string> parts = Split(request.path.substr(1), '/');
   if (!parts.empty() && parts.back().empty()) parts.pop_back();
@@ -251,7 +253,14 @@ ApiReply ApiServer::Handle(const ApiCall& call, const ApiRequest& request) {
 
 ApiReply ApiServer::HandlePlainPath(const ApiCall& call, const ApiRequest& request) const {
   ApiReply reply;
-  if (request.path == kReviews) return ReviewAccess(call.body);
+  if (request.path == kSelfReviews) return ReviewAccess(call.body, kUser);
+  if (request.path == kReviews) {
+    if (!Forbidden("create", "subjectaccessreviews", "", Caller::kOutside))
+      return ReviewAccess(call.body, TextAt(call.body, {"spec", "user"}));
+    return StatusReply(403, "Forbidden",
+                       Cat("subjectaccessreviews.authorization.k8s.io is forbidden: User \"", kUser,
+                           "\" cannot create resource \"subjectaccessreviews\""));
+  }
   if (request.path == "/version") {
     reply.body = {{"major", "1"},
                   {"minor", "34"},
@@ -263,19 +272,32 @@ ApiReply ApiServer::HandlePlainPath(const ApiCall& call, const ApiRequest& reque
   return reply;
 }
 
-ApiReply ApiServer::ReviewAccess(const Json& body) const {
+void ApiServer::Grant(const std::string& user, const Right& right) {
+  absl::MutexLock lock(&rules_mu_);
+  grants_.emplace(user, right);
+}
+
+bool ApiServer::Granted(const std::string& user, const Right& right) const {
+  absl::MutexLock lock(&rules_mu_);
+  if (grants_.empty()) return true;
+  Right everywhere = right;
+  everywhere.namespace_name.clear();
+  return grants_.count({user, right}) != 0 || grants_.count({user, everywhere}) != 0;
+}
+
+ApiReply ApiServer::ReviewAccess(const Json& body, const std::string& user) const {
   const Json& attributes = At(body, {"spec", "resourceAttributes"});
-  std::string resource = TextAt(attributes, {"resource"});
+  Right right{TextAt(attributes, {"verb"}), TextAt(attributes, {"group"}),
+              TextAt(attributes, {"resource"}), TextAt(attributes, {"namespace"})};
   const std::string subresource = TextAt(attributes, {"subresource"});
-  if (!subresource.empty()) resource += Cat("/", subresource);
+  if (!subresource.empty()) right.resource += Cat("/", subresource);
+  const Caller caller = user == kUser ? Caller::kOutside : Caller::kPod;
   ApiReply reply;
   reply.code = 201;
   reply.body = body;
-  reply.body["kind"] = "SelfSubjectAccessReview";
-  reply.body["apiVersion"] = "authorization.k8s.io/v1";
   reply.body["status"] = {
-      {"allowed", !Forbidden(TextAt(attributes, {"verb"}), resource,
-                             TextAt(attributes, {"namespace"}), Caller::kOutside)}};
+      {"allowed", Granted(user, right) &&
+                      !Forbidden(right.verb, right.resource, right.namespace_name, caller)}};
   return reply;
 }
 

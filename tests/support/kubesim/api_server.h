@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -17,6 +18,7 @@
 #include "tests/support/kubesim/deletion.h"
 #include "tests/support/kubesim/object_store.h"
 #include "tests/support/kubesim/pod_logs.h"
+#include "tests/support/kubesim/right.h"
 #include "tests/support/kubesim/selector.h"
 
 namespace capstan::kubesim {
@@ -76,6 +78,9 @@ class ApiServer {
   // From now on this verb on this resource is answered by the RBAC 403. "" matches everything.
   void Forbid(const std::string& verb, const std::string& resource,
               const std::string& namespace_name, Caller caller);
+  // From the first one on, access reviews about anybody go by what was granted to him, and say no
+  // to what Forbid() says no to.
+  void Grant(const std::string& user, const Right& right);
   // The 403 for this call from outside, if it is forbidden.
   std::optional<ApiReply> CheckAccess(const ApiCall& call) const;
   std::optional<ApiReply> CheckAccess(const ApiCall& call, Caller caller,
@@ -92,10 +97,11 @@ class ApiServer {
     Caller caller = Caller::kOutside;
   };
 
+  bool Granted(const std::string& user, const Right& right) const;
   bool Forbidden(const std::string& verb, const std::string& resource,
                  const std::string& namespace_name, Caller caller) const;
   ApiReply HandlePlainPath(const ApiCall& call, const ApiRequest& request) const;
-  ApiReply ReviewAccess(const Json& body) const;
+  ApiReply ReviewAccess(const Json& body, const std::string& user) const;
   ApiReply Get(const ApiCall& call) const;
   ApiReply List(const ApiCall& call, const ApiRequest& request) const;
   ApiReply Log(const ApiCall& call, const ApiRequest& request) const;
@@ -114,6 +120,7 @@ class ApiServer {
   absl::Mutex create_mu_;  // a quota is counted and used in one step
   mutable absl::Mutex rules_mu_;
   std::vector<Rule> rules_ ABSL_GUARDED_BY(rules_mu_);
+  std::set<std::pair<std::string, Right>> grants_ ABSL_GUARDED_BY(rules_mu_);
 };
 
 }  // namespace capstan::kubesim

@@ -467,6 +467,8 @@ void KubeSim::Forbid(const std::string& verb, const std::string& resource,
   impl_->api.Forbid(verb, resource, namespace_name, ApiServer::Caller::kOutside);
 }
 
+void KubeSim::Grant(const std::string& user, const Right& right) { impl_->api.Grant(user, right); }
+
 void KubeSim::ForbidPods(const std::string& verb, const std::string& resource,
                          const std::string& namespace_name) {
   impl_->api.Forbid(verb, resource, namespace_name, ApiServer::Caller::kPod);

@@ -29,6 +29,7 @@
 #include "tests/support/kubesim/fault.h"
 #include "tests/support/kubesim/json.h"
 #include "tests/support/kubesim/program.h"
+#include "tests/support/kubesim/right.h"
 
 namespace capstan::kubesim {
 
@@ -180,7 +181,10 @@ class KubeSim {
   // and a SelfSubjectAccessReview says no.
   void Forbid(const std::string& verb, const std::string& resource,
               const std::string& namespace_name = "");
-  // The same for calls of programs in pods.
+  // What a user may do: from the first grant on, access reviews say no to everything that was not
+  // granted. Only reviews: calls are refused by Forbid() alone.
+  void Grant(const std::string& user, const Right& right);
+  // Forbid() for calls of programs in pods, and for reviews about anybody but the caller.
   void ForbidPods(const std::string& verb, const std::string& resource,
                   const std::string& namespace_name = "");
   // Changes the bearer token that is asked for; calls with another one get 401.

@@ -167,6 +167,31 @@ TEST_F(KubeSimTest, AForbiddenVerbAnswersTheRbacMessageAndTheReviewSaysNo) {
   EXPECT_EQ(answer.json()["status"]["allowed"], false);
 }
 
+TEST_F(KubeSimTest, ReviewsAboutAUserGoByWhatWasGrantedToHim) {
+  constexpr char kPath[] = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+  const auto allowed = [&](const std::string& user, const std::string& name_space) {
+    const Json review = {{"spec",
+                          {{"user", user},
+                           {"resourceAttributes",
+                            {{"verb", "get"},
+                             {"resource", "pods"},
+                             {"subresource", "log"},
+                             {"namespace", name_space}}}}}};
+    return Call("POST", Url(kPath), review.dump()).json()["status"]["allowed"].get<bool>();
+  };
+  EXPECT_TRUE(allowed("ann", "a")) << "nothing was granted to anybody";
+
+  sim_->Grant("ann", {"get", "", "pods/log", "a"});
+  sim_->Grant("bob", {"get", "", "pods/log", ""});
+
+  EXPECT_TRUE(allowed("ann", "a"));
+  EXPECT_FALSE(allowed("ann", "b"));
+  EXPECT_FALSE(allowed("ann", ""));
+  EXPECT_TRUE(allowed("bob", "b"));
+  sim_->Forbid("create", "subjectaccessreviews");
+  EXPECT_EQ(Call("POST", Url(kPath), "{}").code, 403);
+}
+
 TEST_F(KubeSimTest, AnotherTokenIsUnauthorized) {
   sim_->SetToken("secret");
 

@@ -5,6 +5,18 @@ namespace capstan::kubesim {
 namespace {
 
 constexpr Resource kResources[] = {
+    {.group = "admissionregistration.k8s.io",
+     .version = "v1",
+     .plural = "validatingadmissionpolicies",
+     .singular = "validatingadmissionpolicy",
+     .kind = "ValidatingAdmissionPolicy",
+     .namespaced = false},
+    {.group = "admissionregistration.k8s.io",
+     .version = "v1",
+     .plural = "validatingadmissionpolicybindings",
+     .singular = "validatingadmissionpolicybinding",
+     .kind = "ValidatingAdmissionPolicyBinding",
+     .namespaced = false},
     {.group = "",
      .version = "v1",
      .plural = "namespaces",
