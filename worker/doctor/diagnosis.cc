@@ -145,16 +145,16 @@ std::set<std::string> ImagesInUse(const catalog::Catalog& catalog,
   return used;
 }
 
-// The expression of a variable of an admission policy.
-std::string VariableOf(const Json& policy, std::string_view name) {
+// What an admission policy knows: the expressions of its variables, one after the other.
+std::string VariablesOf(const Json& policy) {
+  std::string text;
   const Json& variables = At(policy, {"spec", "variables"});
-  if (!variables.is_array()) return "";
+  if (!variables.is_array()) return text;
   for (const Json& variable : variables) {
     const Json& expression = At(variable, {"expression"});
-    if (At(variable, {"name"}) == std::string(name) && expression.is_string())
-      return expression.get<std::string>();
+    if (expression.is_string()) Append(&text, expression.get<std::string>(), "\n");
   }
-  return "";
+  return text;
 }
 
 }  // namespace
@@ -255,9 +255,9 @@ Check JudgeAdmissionPolicy(const std::string& name, const Read& read,
     check.message = Cat("spec.failurePolicy: got ", failure.dump(), ", want \"Fail\"; ", kApply);
     return check;
   }
-  const std::string pinned = VariableOf(*read, "images");
+  const std::string known = VariablesOf(*read);
   for (const std::string& image : ImagesInUse(catalog, images)) {
-    if (pinned.find(Json(image).dump()) != std::string::npos) continue;
+    if (known.find(Json(image).dump()) != std::string::npos) continue;
     check.finding = Finding::kMissingAdmission;
     check.message = Cat("it does not know the image ", image,
                         " and refuses Jobs that use it: print the manifests with the --image of "
