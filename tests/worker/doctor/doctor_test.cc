@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "core/catalog/admission_policy.h"
 #include "core/clock.h"
 #include "core/text.h"
 #include "tests/support/kubesim/kubesim.h"
@@ -56,16 +57,12 @@ class DoctorTest : public ::testing::Test {
         Grant(account.name_space, account.account, grant);
       }
     }
-    std::string images;
-    for (const auto& [alias, image] : options.images) Append(&images, Json(image).dump());
     const std::string name = catalog::AdmissionPolicyName(options);
     Create("validatingadmissionpolicies",
            {{"apiVersion", "admissionregistration.k8s.io/v1"},
             {"kind", "ValidatingAdmissionPolicy"},
             {"metadata", {{"name", name}}},
-            {"spec",
-             {{"failurePolicy", "Fail"},
-              {"variables", Json::array({{{"name", "images"}, {"expression", images}}})}}}});
+            {"spec", Json::parse(catalog::AdmissionPolicySpec(catalog_, options.images).dump())}});
     Create("validatingadmissionpolicybindings",
            {{"apiVersion", "admissionregistration.k8s.io/v1"},
             {"kind", "ValidatingAdmissionPolicyBinding"},
