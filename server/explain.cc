@@ -157,16 +157,17 @@ class Explanation {
         } else {
           *Add(code, Cat(target.key, " is blocked after a failure: ", target.block_message),
                ExecutionName(target.blocked_by),
-               Cat("look at the target, then capstan target clear ", name, " --reason=…"))
+               Cat("look at the target, then capstan target clear ", name, " --reason=WHY"))
                .mutable_since() = ToProto(target.blocked_at);
         }
         break;
       case Execution::BLOCK_REASON_APPROVAL:
         Add(code, execution.message(), "",
-            Cat("capstan approval approve ", execution.name(), " --reason=…"));
+            Cat("capstan approval approve ", execution.name(), " --reason=WHY"));
         break;
       case Execution::BLOCK_REASON_STOPPED:
-        Add(code, execution.message(), "", "capstan stop lift stops/N --reason=…");
+        Add(code, execution.message(), "",
+            "capstan stop list, then capstan stop lift NAME --reason=WHY");
         break;
       default:
         Add(code, execution.message(), "", "by itself");

@@ -39,13 +39,15 @@ class ScenarioTest : public ::testing::Test {
   Server server_ = system_->StartServer();
 };
 
-TEST_F(ScenarioTest, S2_55_ScaleDeploymentRunsToItsEndAndStreamsEveryEvent) {
+TEST_F(ScenarioTest, S2_17_S2_55_ScaleDeploymentRunsToItsEndAndStreamsEveryEvent) {
   const auto worker = system_->StartWorker();
 
   const Streamed run = Execute(server_, Scale(3));
 
   ASSERT_TRUE(run.status.ok()) << run.status.error_message();
   EXPECT_EQ(run.End().to(), Execution::STATE_SUCCEEDED) << run.End().DebugString();
+  EXPECT_EQ(run.End().outcome().exit_code(), 0);
+  EXPECT_EQ(run.End().outcome().effect(), Execution::EFFECT_APPLIED);
   EXPECT_EQ(run.End().outcome().resources(0).before().fields().at("replicas").number_value(), 1);
   EXPECT_EQ(run.End().outcome().resources(0).after().fields().at("replicas").number_value(), 3);
   EXPECT_EQ(system_->kube().Replicas("default", "web"), 3);

@@ -323,6 +323,7 @@ void HttpFrontend::StreamWatch(Connection& connection, WatchStream& stream, absl
       break;
     }
   }
+  if (close_epoch != close_epoch_) connection.Chunk(stream.Read());  // what happened before
   connection.EndStream();
 }
 

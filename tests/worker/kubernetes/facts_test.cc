@@ -61,7 +61,6 @@ TEST_F(FactsTest, WhatThePodsOfADeploymentNeedIsDescribed) {
 
   const Json facts = Facts("shop", "web");
 
-  EXPECT_EQ(facts["revision"], "2") << "of the changed template";
   EXPECT_EQ(facts["service_account"], "web");
   EXPECT_EQ(facts["node_selector"], (Json{{"disk", "ssd"}}));
   EXPECT_EQ(facts["image_pull_secrets"], Json({"registry"}));
