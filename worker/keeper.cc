@@ -1,6 +1,7 @@
 #include "worker/keeper.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "core/log.h"
@@ -116,12 +117,7 @@ bool Keeper::Heartbeat() {
   const absl::StatusOr<std::vector<storage::LeaseRef>> held = leases_.Heartbeat(worker);
   if (held.ok()) {
     fence_.Extend(sent);
-    const std::vector<storage::LeaseRef> unknown = runner_.Reconcile(*held);
-    if (unknown.empty()) return true;
-    // Leases of ours of which nothing is known here: the answer to a claim was lost, or they were
-    // dropped when this worker could not be sure of them.
-    absl::StatusOr<std::vector<storage::HeldExecution>> found = leases_.Load(worker, unknown, {});
-    if (found.ok()) runner_.Hold(worker, *std::move(found));
+    Adopt(worker, runner_.Reconcile(*held));
     return true;
   }
   if (!absl::IsFailedPrecondition(held.status())) return false;
@@ -135,6 +131,30 @@ bool Keeper::Heartbeat() {
   absl::MutexLock lock(&mu_);
   worker_ = *again;
   return true;
+}
+
+// Leases of ours of which nothing is known here: the answer to a claim was lost, or they were
+// dropped when this worker could not be sure of them. Single executions were let go for that
+// reason.
+void Keeper::Adopt(const WorkerId& worker, Runner::Missing missing) {
+  for (const auto& [id, lease] : missing.executions) missing_.insert_or_assign(id, lease);
+  if (!missing.leases.empty()) {
+    absl::StatusOr<std::vector<storage::HeldExecution>> found =
+        leases_.Load(worker, missing.leases, {});
+    if (found.ok()) runner_.Hold(worker, *std::move(found));
+  }
+  if (missing_.empty()) return;
+  std::set<storage::LeaseRef> leases;
+  std::vector<ExecutionId> ids;
+  for (const auto& [id, lease] : missing_) {
+    ids.push_back(id);
+    leases.insert(lease);
+  }
+  absl::StatusOr<std::vector<storage::HeldExecution>> found =
+      leases_.Load(worker, std::vector(leases.begin(), leases.end()), ids);
+  if (!found.ok()) return;  // with the next heartbeat
+  missing_.clear();
+  runner_.Hold(worker, *std::move(found));
 }
 
 void Keeper::Claim() {

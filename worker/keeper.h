@@ -4,6 +4,7 @@
 // when it was declared dead.
 #pragma once
 
+#include <map>
 #include <stop_token>
 #include <thread>
 #include <vector>
@@ -58,6 +59,7 @@ class Keeper {
  private:
   void Beat(std::stop_token stop);
   bool Heartbeat();
+  void Adopt(const WorkerId& worker, Runner::Missing missing);
   void Claim();
   void LookAfterOthers(std::stop_token stop);
   bool Woken() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return work_ || stopping_; }
@@ -75,6 +77,7 @@ class Keeper {
   bool work_ ABSL_GUARDED_BY(mu_) = true;  // there may be something to claim
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   bool stopped_ ABSL_GUARDED_BY(mu_) = false;
+  std::map<ExecutionId, storage::LeaseRef> missing_;  // let go and to be loaded; of beat_'s thread
   std::jthread beat_;
   std::jthread others_;
 };

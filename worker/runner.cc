@@ -133,10 +133,11 @@ void Runner::OnSignals(const std::vector<ExecutionId>& ids) {
   }
 }
 
-std::vector<storage::LeaseRef> Runner::Reconcile(const std::vector<storage::LeaseRef>& stored) {
+Runner::Missing Runner::Reconcile(const std::vector<storage::LeaseRef>& stored) {
   std::set<storage::LeaseRef> unknown(stored.begin(), stored.end());
   const std::set<storage::LeaseRef> all = unknown;
   std::vector<RunPtr> lost;
+  Missing missing;
   int jobs = 0;
   {
     absl::MutexLock lock(&mu_);
@@ -145,6 +146,7 @@ std::vector<storage::LeaseRef> Runner::Reconcile(const std::vector<storage::Leas
       unknown.erase(run->lease);
       if (!all.contains(run->lease)) lost.push_back(run);
     }
+    std::swap(missing.executions, let_go_);
   }
   for (const RunPtr& run : lost) {
     metrics_.leases_lost.Increment();
@@ -152,7 +154,11 @@ std::vector<storage::LeaseRef> Runner::Reconcile(const std::vector<storage::Leas
   }
   metrics_.leases_held.Set(static_cast<double>(all.size()));
   metrics_.jobs_in_flight.Set(jobs);
-  return {unknown.begin(), unknown.end()};
+  missing.leases.assign(unknown.begin(), unknown.end());
+  std::erase_if(missing.executions, [&](const auto& one) {
+    return !all.contains(one.second) || unknown.contains(one.second);
+  });
+  return missing;
 }
 
 void Runner::DropAll() {
@@ -193,6 +199,15 @@ void Runner::Drop(const RunPtr& run) {
     metrics_.executions_held.Set(static_cast<double>(runs_.size()));
   }
   if (subscription != 0) watch_.Unsubscribe(subscription);
+}
+
+void Runner::LetGo(const RunPtr& run) {
+  {
+    absl::MutexLock lock(&mu_);
+    if (run->dropped) return;
+    let_go_.insert_or_assign(run->id, run->lease);
+  }
+  Drop(run);
 }
 
 bool Runner::MayAct(const RunPtr& run) const {
@@ -319,7 +334,7 @@ void Runner::Feed(const RunPtr& run, Input input, std::optional<Validation> vali
 std::optional<Input> Runner::Perform(const RunPtr& run, Effect effect,
                                      std::optional<Validation>& validation) {
   if (!MayAct(run)) {
-    Drop(run);
+    LetGo(run);
     return std::nullopt;
   }
   const absl::Duration began = clock_.BootTime();
@@ -401,7 +416,9 @@ void Runner::OnObservation(const RunPtr& run, const kubernetes::JobObservation& 
 }
 
 std::optional<Input> Runner::LookAtJob(const RunPtr& run) {
-  if (run->action.data.step() != machine::ActionState::STEP_WATCH || !MayAct(run)) {
+  if (run->action.data.step() != machine::ActionState::STEP_WATCH) return std::nullopt;
+  if (!MayAct(run)) {  // the watch has told its news, and will not tell them again
+    LetGo(run);
     return std::nullopt;
   }
   absl::StatusOr<ActionEffects::Look> look = effects_.Observe(run->action, run->start_overdue);

@@ -57,9 +57,14 @@ class Runner {
   // Signals may have arrived for these; those not held are ignored.
   void OnSignals(const std::vector<ExecutionId>& ids);
 
-  // Compares with the leases that the store says this worker holds: drops what is held under
-  // others, and returns the leases of which nothing is held here (to be loaded and given to Hold).
-  std::vector<storage::LeaseRef> Reconcile(const std::vector<storage::LeaseRef>& stored);
+  // Compares with the leases that the store says this worker holds, and drops what is held under
+  // others. Returns what is to be loaded and given to Hold: leases of which nothing is held here,
+  // and single executions of leases still ours that were let go (each is told once).
+  struct Missing {
+    std::vector<storage::LeaseRef> leases;
+    std::map<ExecutionId, storage::LeaseRef> executions;
+  };
+  Missing Reconcile(const std::vector<storage::LeaseRef>& stored);
 
   // Forgets everything without storing anything: the leases are lost, or may be.
   void DropAll();
@@ -134,6 +139,7 @@ class Runner {
   absl::Status CopyLog(const RunPtr& run, const kubernetes::JobObservation& job, bool ended);
   void Finished(const RunPtr& run, const machine::Transition& transition);
   void Drop(const RunPtr& run);
+  void LetGo(const RunPtr& run);         // drops what may still be ours: Reconcile tells of it
   bool MayAct(const RunPtr& run) const;  // by the lease, and not dropped
 
   storage::Committer& committer_;
@@ -150,6 +156,7 @@ class Runner {
 
   mutable absl::Mutex mu_;
   absl::flat_hash_map<ExecutionId, RunPtr> runs_ ABSL_GUARDED_BY(mu_);
+  std::map<ExecutionId, storage::LeaseRef> let_go_ ABSL_GUARDED_BY(mu_);
   WorkerId worker_ ABSL_GUARDED_BY(mu_);
   bool frozen_ ABSL_GUARDED_BY(mu_) = false;
 };

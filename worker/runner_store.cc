@@ -21,7 +21,7 @@ using storage::CommitResult;
 Runner::Stored Runner::Store(const RunPtr& run, Transition& transition, Input& input,
                              std::optional<Validation>& validation) {
   if (!MayAct(run)) {
-    Drop(run);
+    LetGo(run);
     return Stored::kDropped;
   }
   const std::string step = engine::v1::ActionState::Step_Name(transition.data.step());
@@ -172,9 +172,12 @@ bool Runner::Reload(const RunPtr& run) {
   }
   const absl::StatusOr<std::vector<storage::HeldExecution>> read =
       leases_.Load(worker, absl::MakeConstSpan(&run->lease, 1), absl::MakeConstSpan(&run->id, 1));
-  if (!read.ok() || read->empty() || !run->action.data.ParseFromString(read->front().machine)) {
-    Drop(
-        run);  // no longer ours, or unknown: a heartbeat lists what is ours, and it is adopted then
+  if (!read.ok()) {
+    LetGo(run);
+    return false;
+  }
+  if (read->empty() || !run->action.data.ParseFromString(read->front().machine)) {
+    Drop(run);  // no longer ours, or not to be read by anyone
     return false;
   }
   const storage::HeldExecution& held = read->front();

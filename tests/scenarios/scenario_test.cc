@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <iterator>
 #include <set>
+#include <thread>
 
 #include "tests/scenarios/system.h"
 #include "tests/scenarios/ten_actions.h"
@@ -190,6 +191,44 @@ TEST_F(ScenarioTest, AWorkerThatWasPausedPastItsLeaseDoesNotActWhenItWakes) {
 
   EXPECT_EQ(run.End().to(), Execution::STATE_SUCCEEDED);
   EXPECT_EQ(system_->kube().PodsRun(JobOf(name)), 1);
+}
+
+// The fence of a worker that was paused, or cut off, stays shut until a heartbeat is answered, and
+// the watch tells the end of a Job once: here the end is told while the fence is shut, and the
+// worker is then found to have been alive all along.
+TEST(WorkerTest, AJobWhoseEndWasToldWhileTheFenceWasShutIsLookedAtAgain) {
+  constexpr absl::Duration kTtl = absl::Seconds(4);
+  SystemOptions options;
+  options.lease_ttl = kTtl;
+  options.heartbeat = absl::Milliseconds(200);
+  const auto system = System::Make(options);
+  Server server = system->StartServer();
+  const auto worker =
+      system->StartWorker({}, {"--store.lock_timeout=10s", "--store.statement_timeout=10s"});
+  system->kube().HoldJobs();
+  std::vector<std::string> names;
+  for (const char* const deployment : {"one", "two"}) {
+    system->kube().AddDeployment("default", deployment, 1);
+    names.push_back(*Submit(server, Scale(3, "default", deployment)));
+    WatchUntil(server, names.back(), v1::ExecutionEvent::kJobArmed);
+  }
+  MustRunSql(system->dsn(), "CREATE TABLE answered (yes bool)");
+  std::jthread unanswered([&] {  // no heartbeat, until `answered` has a row
+    MustRunSql(system->dsn(),
+               "DO $$ BEGIN PERFORM 1 FROM worker FOR UPDATE; FOR i IN 1..1000 LOOP EXIT WHEN "
+               "EXISTS (SELECT FROM answered); PERFORM pg_sleep(0.01); END LOOP; END $$");
+  });
+  absl::SleepFor(kTtl * 0.85);  // the fault itself: the fence shuts after 0.8 of the lease time
+  system->kube().ReleaseJobs();
+  absl::SleepFor(kTtl * 0.05);  // the news are under way
+  MustRunSql(system->dsn(), "INSERT INTO answered VALUES (true)");
+
+  for (const std::string& name : names) {
+    const Streamed run = Watch(server, name);
+    ASSERT_TRUE(run.status.ok()) << run.status.error_message();
+    EXPECT_EQ(run.End().to(), Execution::STATE_SUCCEEDED) << run.End().DebugString();
+    EXPECT_EQ(system->kube().PodsRun(JobOf(name)), 1);
+  }
 }
 
 TEST_F(ScenarioTest, S2_19_AJobDeletedByOthersAfterItWasArmedIsAnUnknownOutcomeAndNotRecreated) {

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -289,6 +290,8 @@ Streamed Execute(Server& server, const v1::ExecuteActionRequest& request,
 Streamed Watch(Server& server, const std::string& name, std::int64_t after_seq) {
   Streamed streamed;
   grpc::ClientContext context;
+  // Less than the worker's slowest look at a Job (jobs.start_deadline): a missed signal is no end.
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(100));
   v1::WatchExecutionRequest request;
   request.set_name(name);
   request.set_after_seq(after_seq);
