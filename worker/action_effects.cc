@@ -211,8 +211,10 @@ Input ActionEffects::RemoveJob(const ExecutionId& id, const Action& action) {
     if (!read->found || !ours) return machine::Removed{.kind = Kind::kNeverArmed, .message = ""};
   }
   if (read->found) {
-    if (const kubernetes::JobOutcome outcome = kubernetes::OutcomeOf(*read); outcome.finished)
-      return EndOf(outcome);
+    // A Job that fails while it is being deleted fails because its pods were ended: no end of its
+    // own.
+    const kubernetes::JobOutcome outcome = kubernetes::OutcomeOf(*read);
+    if (outcome.finished && (outcome.succeeded || !read->being_deleted)) return EndOf(outcome);
     if (!read->armed && read->suspended) return RemoveUnarmed(*read, action);
   }
   kubernetes::JobRef ref = JobRefOf(action);

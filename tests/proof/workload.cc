@@ -105,7 +105,7 @@ Workload::Workload(testing::System& system, WorkloadOptions options)
   kube.AddDeployment("default", "slow", 1);
   kube.HoldDeploymentRollout("default", "slow");  // its Job runs until it is cancelled
   kubesim::Fault quota = kubesim::QuotaExceeded("jobs", 1);
-  quota.count = 1;  // somebody has to wait, parked
+  quota.count = 2;  // somebody has to wait, parked; the cancelled one does not wait to be woken
   kube.InjectFault(quota);
   kinds_.push_back({.title = "scale api", .request = Scale(2, "default", "api")});
   kinds_.push_back({.title = "cancelled while its Job runs",

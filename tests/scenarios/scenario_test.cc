@@ -245,6 +245,30 @@ TEST_F(ScenarioTest, S2_19_AJobDeletedByOthersAfterItWasArmedIsAnUnknownOutcomeA
   EXPECT_EQ(system_->kube().CountCalls("create", "jobs"), 1);
 }
 
+// The delete ends the pods, and their Job then counts them as failed.
+TEST_F(ScenarioTest, AJobThatFailsBecauseTheCancelDeletesItDoesNotEndItsExecutionAsFailed) {
+  kubesim::KubeSim& kube = system_->kube();
+  kube.HoldJobs();
+  const auto worker = system_->StartWorker();
+  const std::string name = *Submit(server_, Scale(3));
+  const std::string job = JobOf(name);
+  WatchUntil(server_, name, v1::ExecutionEvent::kJobArmed);
+  ASSERT_TRUE(kube.WaitFor([&] { return kube.PodsRun(job) == 1; }));
+  ASSERT_OK(kube.PatchExternally("jobs", kActions, job,
+                                 {{"metadata", {{"finalizers", {"example.com/keeps-it"}}}}}));
+
+  ASSERT_TRUE(Cancel(server_, name, "wrong deployment").ok());
+  ASSERT_TRUE(kube.WaitFor([&] { return kube.JobHas(kActions, job, "Failed"); }));
+  // The removal is tried again as long as the Job is there, which begins with a look at it.
+  const int deletes = kube.CountCalls("delete", "jobs");
+  ASSERT_TRUE(kube.WaitFor([&] { return kube.CountCalls("delete", "jobs") > deletes; }));
+  ASSERT_OK(kube.PatchExternally("jobs", kActions, job, {{"metadata", {{"finalizers", nullptr}}}}));
+  const Streamed run = Watch(server_, name);
+
+  EXPECT_EQ(run.End().to(), Execution::STATE_CANCELLED) << run.End().DebugString();
+  EXPECT_EQ(run.End().outcome().effect(), Execution::EFFECT_POSSIBLE);
+}
+
 TEST_F(ScenarioTest, ACancelReachesTheRunningJob) {
   system_->kube().HoldJobs();
   const auto worker = system_->StartWorker();
