@@ -111,8 +111,8 @@ TEST_F(TargetQueue, S2_58_FailuresToStartPauseLongerAndLongerAndThenBlock) {
     Take(n);
     Leave(n, TargetResult::kFailedToStart, "no image");
     EXPECT_EQ(row_.backoff_until - kNow, absl::Minutes(minutes[static_cast<std::size_t>(n - 1)]));
-    EXPECT_EQ(Standing(9), n < kMaxStartFailures ? TargetStanding::kBackoff
-                                                 : TargetStanding::kBlocked);
+    EXPECT_EQ(Standing(9),
+              n < kMaxStartFailures ? TargetStanding::kBackoff : TargetStanding::kBlocked);
   }
   EXPECT_THAT(row_.block_message, ::testing::HasSubstr("5 failures to start in a row"));
 }

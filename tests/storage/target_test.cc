@@ -24,8 +24,7 @@ class Targets : public StoreTest {
     if (admin_ == nullptr) admin_ = *OpenAdminStore(options_, NotingObserver(), clock_);
     return *admin_;
   }
-  static TargetStep Step(TargetStep::Kind kind,
-                         TargetStanding expected = TargetStanding::kBusy,
+  static TargetStep Step(TargetStep::Kind kind, TargetStanding expected = TargetStanding::kBusy,
                          TargetResult result = TargetResult::kNeutral) {
     return {kind, {kKey, "ScaleDeployment", false, absl::ZeroDuration()}, expected, result, "why"};
   }
@@ -34,8 +33,7 @@ class Targets : public StoreTest {
     commit.target = Step(TargetStep::Kind::kTake);
     return commit;
   }
-  storage::Commit MakeWait(const HeldExecution& held,
-                           TargetStanding seen = TargetStanding::kBusy) {
+  storage::Commit MakeWait(const HeldExecution& held, TargetStanding seen = TargetStanding::kBusy) {
     storage::Commit commit = MakeStep(held, v1::Execution::STATE_BLOCKED);
     commit.expected_signals = held.signals;
     commit.park = Park{ParkReason::kTargetLock, absl::Hours(1)};
@@ -168,11 +166,12 @@ TEST_F(Targets, S2_21_AStopRefusesLaunchesInItsScopeFromItsCommitOn) {
                                   .request_id = "r",
                                   .audit = R"({"kind":"stop"})"});
   ASSERT_OK(stop);
-  EXPECT_EQ(admin().Stop({.scope = StopScope::kNamespace,
-                          .subject = "shop",
-                          .caller = "sre",
-                          .reason = "fire",
-                          .request_id = "r"})
+  EXPECT_EQ(admin()
+                .Stop({.scope = StopScope::kNamespace,
+                       .subject = "shop",
+                       .caller = "sre",
+                       .reason = "fire",
+                       .request_id = "r"})
                 ->id,
             stop->id);
 
