@@ -52,8 +52,8 @@ std::vector<KeyChange> KeyChanges(const Json& before, const Json& after) {
   return changes;
 }
 
-absl::StatusOr<Patched> PatchVersion(Host& host, Resource resource, std::string_view kind,
-                                     const Json& object, const Json& patch) {
+absl::StatusOr<Json> PatchVersion(Host& host, Resource resource, std::string_view kind,
+                                  const Json& object, const Json& patch) {
   const std::string name_space = StringField(object, {"metadata", "namespace"});
   const std::string name = StringField(object, {"metadata", "name"});
   const std::string version = StringField(object, {"metadata", "resourceVersion"});
@@ -68,7 +68,7 @@ absl::StatusOr<Patched> PatchVersion(Host& host, Resource resource, std::string_
       Json::array({{{"op", "test"}, {"path", "/metadata/resourceVersion"}, {"value", version}}});
   guarded.insert(guarded.end(), patch.begin(), patch.end());
   absl::StatusOr<Json> stored = host.Patch(resource, name_space, name, PatchType::kJson, guarded);
-  if (stored.ok()) return Patched{*std::move(stored), false};
+  if (stored.ok()) return stored;
   if (!absl::IsInvalidArgument(stored.status()) && !absl::IsAborted(stored.status()) &&
       !absl::IsUnknown(stored.status())) {
     return stored.status();
@@ -78,7 +78,7 @@ absl::StatusOr<Patched> PatchVersion(Host& host, Resource resource, std::string_
   CAPSTAN_ASSIGN_OR_RETURN(Json now, host.Get(resource, name_space, name));
   const std::string version_now = StringField(now, {"metadata", "resourceVersion"});
   if (version_now == version) return stored.status();
-  if (SameData(now, *expected)) return Patched{std::move(now), true};
+  if (SameData(now, *expected)) return now;
   return Changed(what, version_now, version);
 }
 

@@ -13,16 +13,12 @@ namespace capstan::action_program {
 // "configmap shop/web", for messages.
 std::string Described(std::string_view kind, std::string_view name_space, std::string_view name);
 
-struct Patched {
-  Json object;               // as stored
-  bool was_applied = false;  // by an earlier try whose reply was lost
-};
-
-// Applies `patch` (checked) to `object`, as it was read. ABORTED: it changed since, nothing was
+// Applies `patch` (checked) to `object`, as it was read, and returns it as stored, also when an
+// earlier try whose reply was lost had applied it. ABORTED: it changed since, nothing was
 // done. FAILED_PRECONDITION: the object is immutable, or the patch does not apply to it. Errors of
 // the server as they are. `kind` is "configmap" or "secret".
-absl::StatusOr<Patched> PatchVersion(Host& host, Resource resource, std::string_view kind,
-                                     const Json& object, const Json& patch);
+absl::StatusOr<Json> PatchVersion(Host& host, Resource resource, std::string_view kind,
+                                  const Json& object, const Json& patch);
 
 // The error when an object is not of the version that was asked for.
 absl::Status Changed(std::string_view what, std::string_view got, std::string_view want);

@@ -21,11 +21,11 @@ absl::Status PatchConfigMap(const Command& command, Host& host) {
                    command.resource_version);
   }
 
-  CAPSTAN_ASSIGN_OR_RETURN(const Patched patched, PatchVersion(host, kubernetes::kConfigMaps,
-                                                               "configmap", before, command.patch));
+  CAPSTAN_ASSIGN_OR_RETURN(const Json patched, PatchVersion(host, kubernetes::kConfigMaps,
+                                                            "configmap", before, command.patch));
   host.Print(Cat("configmap/", command.name, " patched, resource version ",
-                 kubernetes::StringField(patched.object, {"metadata", "resourceVersion"})));
-  for (const KeyChange& change : KeyChanges(before, patched.object)) {
+                 kubernetes::StringField(patched, {"metadata", "resourceVersion"})));
+  for (const KeyChange& change : KeyChanges(before, patched)) {
     host.Print(Cat("  ", change.field, ".", change.key, " ", change.change));
   }
   return absl::OkStatus();

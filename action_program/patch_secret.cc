@@ -55,15 +55,11 @@ absl::Status PatchSecret(const Command& command, Host& host) {
     if (operation.contains("value")) guard.Learn(operation["value"]);
   }
   if (const Json* data = FindField(before, {"data"})) guard.Learn(*data);
-  const absl::StatusOr<Patched> patched =
+  const absl::StatusOr<Json> patched =
       PatchVersion(host, kubernetes::kSecrets, "secret", before, patch);
   if (!patched.ok()) return guard.Clean(patched.status());
   host.Print(Cat("secret/", command.name, " patched"));
-  for (const KeyChange& change : KeyChanges(before, patched->object)) {
-    host.Print(Cat("  ", change.field, ".", change.key, " ", change.change, ", sha256 ",
-                   ValueDigest(FindField(before, {change.field, change.key})), " -> ",
-                   ValueDigest(FindField(patched->object, {change.field, change.key}))));
-  }
+  PrintSecretChanges(host, before, *patched);
   return absl::OkStatus();
 }
 

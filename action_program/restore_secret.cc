@@ -37,15 +37,11 @@ absl::Status RestoreSecret(const Command& command, Host& host) {
   for (const Json* secret : {&backup, &target}) {
     if (const Json* data = FindField(*secret, {"data"})) guard.Learn(*data);
   }
-  const absl::StatusOr<Patched> patched = PatchVersion(host, kubernetes::kSecrets, "secret", target,
-                                                       RestoringPatch(FindField(backup, {"data"})));
+  const absl::StatusOr<Json> patched = PatchVersion(host, kubernetes::kSecrets, "secret", target,
+                                                    RestoringPatch(FindField(backup, {"data"})));
   if (!patched.ok()) return guard.Clean(patched.status());
   host.Print(Cat("secret/", command.name, " restored from ", source));
-  for (const KeyChange& change : KeyChanges(target, patched->object)) {
-    host.Print(Cat("  ", change.field, ".", change.key, " ", change.change, ", sha256 ",
-                   ValueDigest(FindField(target, {change.field, change.key})), " -> ",
-                   ValueDigest(FindField(patched->object, {change.field, change.key}))));
-  }
+  PrintSecretChanges(host, target, *patched);
   return absl::OkStatus();
 }
 

@@ -4,9 +4,11 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_replace.h"
+#include "action_program/guarded_patch.h"
 #include "core/ids.h"
 #include "core/text.h"
 #include "worker/kubernetes/api_error.h"
+#include "worker/kubernetes/json_fields.h"
 
 namespace capstan::action_program {
 namespace {
@@ -40,6 +42,14 @@ std::string ValueDigest(const Json* base64_value) {
   if (base64_value == nullptr || !base64_value->is_string()) return "none";
   if (!absl::Base64Unescape(base64_value->get<std::string>(), &value)) return "none";
   return Sha256Hex(value).substr(0, kDigestLength);
+}
+
+void PrintSecretChanges(Host& host, const Json& before, const Json& after) {
+  for (const KeyChange& change : KeyChanges(before, after)) {
+    host.Print(Cat("  ", change.field, ".", change.key, " ", change.change, ", sha256 ",
+                   ValueDigest(kubernetes::FindField(before, {change.field, change.key})), " -> ",
+                   ValueDigest(kubernetes::FindField(after, {change.field, change.key}))));
+  }
 }
 
 void SecretGuard::Learn(const Json& json) {

@@ -14,6 +14,9 @@ namespace capstan::action_program {
 // Enough to see that a value changed, too little to check guesses of a good password by.
 std::string ValueDigest(const Json* base64_value);
 
+// One line for each key that a change made other, with the digests before and after.
+void PrintSecretChanges(Host& host, const Json& before, const Json& after);
+
 // Knows the values that must not be printed and takes them out of the server's words.
 class SecretGuard {
  public:

@@ -1,31 +1,17 @@
 #include "cli/approval_commands.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "capstan/v1/approval_service.grpc.pb.h"
 #include "capstan/v1/execution_service.grpc.pb.h"
 #include "cli/exit_code.h"
+#include "cli/reads.h"
 #include "cli/render_approval.h"
 #include "cli/text_format.h"
 #include "core/text.h"
 
 namespace capstan::cli {
 namespace {
-
-constexpr int kPageSize = 500;
-
-grpc::Status GetExecution(const Session& session, v1::ExecutionService::Stub& stub,
-                          v1::Execution* execution) {
-  v1::GetExecutionRequest request;
-  request.set_name(ExecutionName(session));
-  v1::GetExecutionResponse response;
-  grpc::Status status = session.Unary([&](grpc::ClientContext& context) {
-    return stub.GetExecution(&context, request, &response);
-  });
-  *execution = std::move(*response.mutable_execution());
-  return status;
-}
 
 // The event that asked for the approval with this number. NOT_FOUND when the events have none.
 grpc::Status FindRequested(const Session& session, v1::ExecutionService::Stub& stub, int32_t number,
@@ -89,22 +75,11 @@ int Decide(Session& session, v1::DecideApprovalRequest::Decision decision) {
 
 int ApprovalList(Session& session) {
   auto stub = v1::ApprovalService::NewStub(session.channel);
-  v1::ListApprovalsRequest request;
-  v1::ListApprovalsResponse all;
-  do {
-    request.set_page_size(std::min(kPageSize, session.options.limit - all.approvals_size()));
-    v1::ListApprovalsResponse page;
-    grpc::Status status = session.Unary([&](grpc::ClientContext& context) {
-      return stub->ListApprovals(&context, request, &page);
-    });
-    if (!status.ok()) return session.Fail(status);
-    all.mutable_approvals()->MergeFrom(page.approvals());
-    all.set_next_page_token(page.next_page_token());
-    request.set_page_token(page.next_page_token());
-  } while (!request.page_token().empty() && all.approvals_size() < session.options.limit);
-  session.Print(all, ApprovalTable(all.approvals()));
-  if (!all.next_page_token().empty()) session.SayThereAreMore();
-  return kOk;
+  return ListUpToLimit<v1::ListApprovalsResponse>(
+      session, v1::ListApprovalsRequest(),
+      [&](grpc::ClientContext* context, const v1::ListApprovalsRequest& request,
+          v1::ListApprovalsResponse* page) { return stub->ListApprovals(context, request, page); },
+      [](v1::ListApprovalsResponse& page) { return page.mutable_approvals(); }, ApprovalTable);
 }
 
 int ApprovalShow(Session& session) {

@@ -1,10 +1,11 @@
 #include "cli/execution_commands.h"
 
-#include <algorithm>
+#include <utility>
 
 #include "capstan/v1/execution_service.grpc.pb.h"
 #include "cli/exit_code.h"
 #include "cli/follow_command.h"
+#include "cli/reads.h"
 #include "cli/render_event.h"
 #include "cli/render_execution.h"
 #include "cli/text_format.h"
@@ -14,7 +15,6 @@
 namespace capstan::cli {
 namespace {
 
-constexpr int kPageSize = 500;
 constexpr int kMaxLogAttempts = 12;  // in a row without a byte
 constexpr absl::Duration kLogRetryDelay = absl::Seconds(1);
 
@@ -58,14 +58,10 @@ bool CopyLog(Session& session, v1::ExecutionService::Stub& stub, v1::ReadLogRequ
 int ExecutionGet(Session& session) {
   auto stub = v1::ExecutionService::NewStub(session.channel);
   if (session.options.events) return PrintEvents(session, *stub);
-  v1::GetExecutionRequest request;
-  request.set_name(ExecutionName(session));
-  v1::GetExecutionResponse response;
-  grpc::Status status = session.Unary([&](grpc::ClientContext& context) {
-    return stub->GetExecution(&context, request, &response);
-  });
+  v1::Execution execution;
+  const grpc::Status status = GetExecution(session, *stub, &execution);
   if (!status.ok()) return session.Fail(status);
-  session.Print(response.execution(), Details(response.execution(), session.invocation()));
+  session.Print(execution, Details(execution, session.invocation()));
   return kOk;
 }
 
@@ -73,21 +69,13 @@ int ExecutionList(Session& session) {
   auto stub = v1::ExecutionService::NewStub(session.channel);
   v1::ListExecutionsRequest request;
   request.set_filter(session.options.filter);
-  v1::ListExecutionsResponse all;
-  do {
-    request.set_page_size(std::min(kPageSize, session.options.limit - all.executions_size()));
-    v1::ListExecutionsResponse page;
-    grpc::Status status = session.Unary([&](grpc::ClientContext& context) {
-      return stub->ListExecutions(&context, request, &page);
-    });
-    if (!status.ok()) return session.Fail(status);
-    all.mutable_executions()->MergeFrom(page.executions());
-    all.set_next_page_token(page.next_page_token());
-    request.set_page_token(page.next_page_token());
-  } while (!request.page_token().empty() && all.executions_size() < session.options.limit);
-  session.Print(all, ExecutionTable(all.executions()));
-  if (!all.next_page_token().empty()) session.SayThereAreMore();
-  return kOk;
+  return ListUpToLimit<v1::ListExecutionsResponse>(
+      session, std::move(request),
+      [&](grpc::ClientContext* context, const v1::ListExecutionsRequest& page_request,
+          v1::ListExecutionsResponse* page) {
+        return stub->ListExecutions(context, page_request, page);
+      },
+      [](v1::ListExecutionsResponse& page) { return page.mutable_executions(); }, ExecutionTable);
 }
 
 int ExecutionWatch(Session& session) {

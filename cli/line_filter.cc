@@ -10,16 +10,12 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
-#include <filesystem>
-#include <system_error>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "core/status_macros.h"
 
@@ -34,22 +30,6 @@ absl::Status SystemError(const std::string& what, int error) {
 }
 
 }  // namespace
-
-absl::StatusOr<std::string> FindProgram(const std::string& name) {
-  if (name.find('/') != std::string::npos) return name;
-  std::error_code error;
-  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
-  std::vector<std::string> folders = {self.parent_path().string()};
-  if (const char* path = std::getenv("PATH")) {
-    for (absl::string_view folder : absl::StrSplit(path, ':', absl::SkipEmpty()))
-      folders.emplace_back(folder);
-  }
-  for (const std::string& folder : folders) {
-    std::string candidate = absl::StrCat(folder, "/", name);
-    if (access(candidate.c_str(), X_OK) == 0) return candidate;
-  }
-  return absl::NotFoundError(absl::StrCat(name, ": not beside this program and not on PATH"));
-}
 
 absl::StatusOr<std::unique_ptr<LineFilter>> LineFilter::Start(const std::string& program,
                                                               std::vector<std::string> arguments,

@@ -14,10 +14,6 @@
 
 namespace capstan::cli {
 
-// Path of a program: a name with a slash is one; any other is looked for beside the running
-// program, then on PATH. NOT_FOUND when it is nowhere.
-absl::StatusOr<std::string> FindProgram(const std::string& name);
-
 // Not thread-safe. The child's standard error is this program's; the child ends with this object.
 class LineFilter {
  public:

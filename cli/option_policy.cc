@@ -37,7 +37,7 @@ void AddPolicyCommands(CLI::App* root, Options* options) {
       AddCommand(group, "explain-decision",
                  "Decide one stored decision again and say whether result and rules are the same",
                  Command::kPolicyExplainDecision, options);
-  AddName(explain, "EXECUTION", "executions/UUID, or the UUID alone", options);
+  AddName(explain, "EXECUTION", kExecutionNameHelp, options);
   explain
       ->add_option("--number", options->decision_number,
                    "Which decision, from 1 (default: the last)")

@@ -10,6 +10,7 @@
 #include "cli/exit_code.h"
 #include "cli/line_filter.h"
 #include "cli/policy_replay.h"
+#include "core/find_program.h"
 #include "core/status_macros.h"
 #include "core/text.h"
 
@@ -105,7 +106,7 @@ int PolicyExplainDecision(Session& session) {
   auto stub = v1::AdminService::NewStub(session.channel);
   v1::ListPolicyDecisionsRequest request;
   request.set_page_size(kPageSize);
-  request.set_execution(WithCollection("executions", session.options.name));
+  request.set_execution(ExecutionName(session));
   std::optional<v1::StoredPolicyDecision> wanted;
   do {
     v1::ListPolicyDecisionsResponse page;

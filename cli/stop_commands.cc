@@ -4,7 +4,6 @@
 #include "cli/exit_code.h"
 #include "cli/follow_command.h"
 #include "cli/render_admin.h"
-#include "core/text.h"
 
 namespace capstan::cli {
 namespace {

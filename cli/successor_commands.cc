@@ -6,7 +6,6 @@
 #include "cli/exit_code.h"
 #include "cli/follow_command.h"
 #include "cli/render_explain.h"
-#include "core/text.h"
 
 namespace capstan::cli {
 namespace {

@@ -1,17 +1,13 @@
 #include "cli/target_commands.h"
 
-#include <algorithm>
-
 #include "capstan/v1/admin_service.grpc.pb.h"
 #include "cli/exit_code.h"
+#include "cli/reads.h"
 #include "cli/render_admin.h"
-#include "cli/text_format.h"
 #include "core/text.h"
 
 namespace capstan::cli {
 namespace {
-
-constexpr int kPageSize = 500;
 
 // "Deployment/shop/web" -> "targets/Deployment/shop/web".
 std::string WithTargets(const std::string& name) {
@@ -23,21 +19,12 @@ std::string WithTargets(const std::string& name) {
 
 int TargetList(Session& session) {
   auto stub = v1::AdminService::NewStub(session.channel);
-  v1::ListTargetsRequest request;
-  v1::ListTargetsResponse all;
-  do {
-    request.set_page_size(std::min(kPageSize, session.options.limit - all.targets_size()));
-    v1::ListTargetsResponse page;
-    grpc::Status status = session.Unary(
-        [&](grpc::ClientContext& context) { return stub->ListTargets(&context, request, &page); });
-    if (!status.ok()) return session.Fail(status);
-    all.mutable_targets()->MergeFrom(page.targets());
-    all.set_next_page_token(page.next_page_token());
-    request.set_page_token(page.next_page_token());
-  } while (!request.page_token().empty() && all.targets_size() < session.options.limit);
-  session.Print(all, TargetTable(all.targets(), session.environment.clock.Now()));
-  if (!all.next_page_token().empty()) session.SayThereAreMore();
-  return kOk;
+  return ListUpToLimit<v1::ListTargetsResponse>(
+      session, v1::ListTargetsRequest(),
+      [&](grpc::ClientContext* context, const v1::ListTargetsRequest& request,
+          v1::ListTargetsResponse* page) { return stub->ListTargets(context, request, page); },
+      [](v1::ListTargetsResponse& page) { return page.mutable_targets(); },
+      [&](const auto& targets) { return TargetTable(targets, session.environment.clock.Now()); });
 }
 
 int TargetClear(Session& session) {

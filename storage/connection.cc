@@ -346,4 +346,13 @@ void Connection::Wake() {
   if (write(wake_fd_, &one, sizeof one) < 0) return;  // full: it is awake already
 }
 
+absl::StatusOr<Rows> RunRead(Connection& connection, const Statement& statement,
+                             const Params& params) {
+  const bool was_connected = connection.connected();
+  absl::StatusOr<Rows> rows = connection.Run(statement, params);
+  if (was_connected && !rows.ok() && !connection.connected())
+    rows = connection.Run(statement, params);
+  return rows;
+}
+
 }  // namespace capstan::storage

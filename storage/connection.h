@@ -131,4 +131,29 @@ class Transaction {
   Connection& connection_;
 };
 
+inline constexpr int kTransactionTries = 5;
+
+// A read. An idle connection may have died long ago without anybody noticing: then it is run once
+// more, on a new one.
+absl::StatusOr<Rows> RunRead(Connection& connection, const Statement& statement,
+                             const Params& params);
+
+// Calls `work(transaction)`, which commits, in a new transaction until it ends otherwise than
+// ABORTED (such as a deadlock), a few times at the most.
+template <class Work>
+absl::Status RunTransaction(Connection& connection, const Work& work) {
+  absl::Status done = absl::UnavailableError("not tried");
+  for (int i = 0; i < kTransactionTries; ++i) {
+    const bool was_connected = connection.connected();
+    Transaction transaction(connection);
+    done = transaction.Begin();
+    // An idle connection may have died long ago; nothing was asked for yet, so a new one may try.
+    if (!done.ok() && was_connected) continue;
+    if (!done.ok()) return done;
+    done = work(transaction);
+    if (!absl::IsAborted(done)) break;
+  }
+  return done;
+}
+
 }  // namespace capstan::storage

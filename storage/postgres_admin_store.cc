@@ -14,9 +14,6 @@
 namespace capstan::storage {
 namespace {
 
-// How often a change is tried when it meets a deadlock or a connection that turns out to be gone.
-constexpr int kTries = 5;
-
 absl::StatusOr<StopRow> OneStop(const Rows& rows, std::int64_t id) {
   std::vector<StopRow> stops = ReadStopRows(rows);
   if (stops.empty()) return absl::NotFoundError(absl::StrCat("there is no stop ", id));
@@ -42,30 +39,16 @@ PostgresAdminStore::PostgresAdminStore(const StoreOptions& options, const Observ
 template <class Work>
 absl::Status PostgresAdminStore::Change(const std::string& audit, Work work) {
   absl::MutexLock lock(&mu_);
-  absl::Status done = absl::UnavailableError("not tried");
-  for (int i = 0; i < kTries; ++i) {
-    const bool was_connected = connection_.connected();
-    Transaction transaction(connection_);
-    done = transaction.Begin();
-    // An idle connection may have died long ago; nothing was asked for yet, so a new one may try.
-    if (!done.ok() && was_connected) continue;
-    CAPSTAN_RETURN_IF_ERROR(done);
-    done = work(connection_);
+  return RunTransaction(connection_, [&](Transaction& transaction) {
+    absl::Status done = work(connection_);
     if (done.ok() && !audit.empty()) done = audit_.Append(connection_, {audit});
-    if (done.ok()) done = transaction.Commit();
-    if (!absl::IsAborted(done)) break;
-  }
-  return done;
+    return done.ok() ? transaction.Commit() : done;
+  });
 }
 
 absl::StatusOr<Rows> PostgresAdminStore::Read(const Statement& statement, const Params& params) {
   absl::MutexLock lock(&mu_);
-  const bool was_connected = connection_.connected();
-  absl::StatusOr<Rows> rows = connection_.Run(statement, params);
-  if (was_connected && !rows.ok() && !connection_.connected()) {
-    rows = connection_.Run(statement, params);
-  }
-  return rows;
+  return RunRead(connection_, statement, params);
 }
 
 absl::StatusOr<StopRow> PostgresAdminStore::Stop(const NewStop& stop) {
@@ -132,10 +115,7 @@ absl::StatusOr<std::vector<TargetRow>> PostgresAdminStore::ListTargets(const std
 
 absl::StatusOr<TargetRow> PostgresAdminStore::ReadTarget(const std::string& key) {
   CAPSTAN_ASSIGN_OR_RETURN(const Rows rows, Read(sql::kTargetRead, Params().Add(key)));
-  if (!rows.empty()) return ReadTargetRow(rows, 0);
-  TargetRow row;
-  row.key = key;
-  return row;
+  return OneTarget(rows, key);
 }
 
 absl::StatusOr<TargetRow> PostgresAdminStore::ClearTargetBlock(const std::string& key,

@@ -385,10 +385,7 @@ absl::StatusOr<std::vector<Signal>> PostgresLeaseStore::ReadSignals(const Execut
 absl::StatusOr<TargetRow> PostgresLeaseStore::ReadTarget(const std::string& key) {
   absl::MutexLock lock(&claim_mu_);
   CAPSTAN_ASSIGN_OR_RETURN(const Rows rows, claim_.Run(sql::kTargetRead, Params().Add(key)));
-  if (!rows.empty()) return ReadTargetRow(rows, 0);
-  TargetRow row;
-  row.key = key;
-  return row;
+  return OneTarget(rows, key);
 }
 
 absl::StatusOr<SurroundingsRow> PostgresLeaseStore::ReadSurroundings(

@@ -13,9 +13,6 @@
 namespace capstan::storage {
 namespace {
 
-// How often a signal is tried when it meets a deadlock or a connection that turns out to be gone.
-constexpr int kSignalTries = 5;
-
 bool IsTerminal(State state) {
   return state == v1::Execution::STATE_SUCCEEDED || state == v1::Execution::STATE_FAILED ||
          state == v1::Execution::STATE_CANCELLED;
@@ -95,11 +92,7 @@ absl::StatusOr<PostgresReader::Loan> PostgresReader::Borrow() {
 
 absl::StatusOr<Rows> PostgresReader::RunOne(const Statement& statement, const Params& params) {
   CAPSTAN_ASSIGN_OR_RETURN(const Loan loan, Borrow());
-  const bool was_connected = (*loan).connected();
-  absl::StatusOr<Rows> rows = (*loan).Run(statement, params);
-  // An idle connection may have died long ago without anybody noticing: try once on a new one.
-  if (was_connected && !rows.ok() && !(*loan).connected()) rows = (*loan).Run(statement, params);
-  return rows;
+  return RunRead(*loan, statement, params);
 }
 
 absl::StatusOr<std::vector<StoredEvent>> PostgresReader::ReadEvents(const ExecutionId& id,
@@ -180,17 +173,11 @@ absl::StatusOr<std::vector<ExecutionId>> PostgresReader::ListLive(const Executio
 absl::StatusOr<SignalResult> PostgresReader::AppendSignal(const ExecutionId& id,
                                                           const NewSignal& signal) {
   CAPSTAN_ASSIGN_OR_RETURN(const Loan loan, Borrow());
-  absl::StatusOr<SignalResult> result = absl::UnavailableError("signal: not tried");
-  for (int i = 0; i < kSignalTries; ++i) {
-    const bool was_connected = (*loan).connected();
-    Transaction transaction(*loan);
-    const absl::Status begun = transaction.Begin();
-    // An idle connection may have died long ago; nothing was asked for yet, so a new one may try.
-    if (!begun.ok() && was_connected) continue;
-    CAPSTAN_RETURN_IF_ERROR(begun);
+  absl::StatusOr<SignalResult> result = absl::UnavailableError("not tried");
+  CAPSTAN_RETURN_IF_ERROR(RunTransaction(*loan, [&](Transaction& transaction) {
     result = AppendIn(transaction, *loan, id, signal);
-    if (!absl::IsAborted(result.status())) break;
-  }
+    return result.status();
+  }));
   return result;
 }
 
@@ -244,13 +231,11 @@ absl::StatusOr<StandingRow> PostgresReader::ReadStanding(const ExecutionId& id) 
   standing.leased = rows.Bool(0, 0);
   if (!rows.IsNull(0, 1)) standing.worker = rows.Uuid<WorkerId>(0, 1);
   if (!rows.IsNull(0, 2)) standing.due_at = rows.Time(0, 2);
-  standing.takeovers = static_cast<std::int16_t>(rows.Int(0, 3));
-  if (!rows.IsNull(0, 4)) {
-    standing.parked = static_cast<ParkReason>(rows.Int(0, 4));
-    standing.parked_until = rows.Time(0, 5);
+  if (!rows.IsNull(0, 3)) {
+    standing.parked = static_cast<ParkReason>(rows.Int(0, 3));
+    standing.parked_until = rows.Time(0, 4);
   }
-  standing.live_workers = static_cast<int>(rows.Int(0, 6));
-  standing.now = rows.Time(0, 7);
+  standing.live_workers = static_cast<int>(rows.Int(0, 5));
   return standing;
 }
 

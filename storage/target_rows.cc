@@ -72,6 +72,13 @@ TargetRow ReadTargetRow(const Rows& rows, int i) {
   return row;
 }
 
+TargetRow OneTarget(const Rows& rows, const std::string& key) {
+  if (!rows.empty()) return ReadTargetRow(rows, 0);
+  TargetRow row;
+  row.key = key;
+  return row;
+}
+
 absl::StatusOr<LockedTargets> LockTargets(Connection& connection, std::vector<std::string> keys) {
   std::sort(keys.begin(), keys.end());
   keys.erase(std::unique(keys.begin(), keys.end()), keys.end());

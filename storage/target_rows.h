@@ -17,6 +17,9 @@ namespace capstan::storage {
 // A row of target_lock.sql, target_read.sql or target_list.sql.
 TargetRow ReadTargetRow(const Rows& rows, int i);
 
+// The answer of target_read.sql for one key: free when it has no row.
+TargetRow OneTarget(const Rows& rows, const std::string& key);
+
 // Targets that are locked until the end of the transaction, and the database's clock then.
 struct LockedTargets {
   std::map<std::string, TargetRow> rows;

@@ -298,11 +298,9 @@ struct StandingRow {
   bool leased = false;
   WorkerId worker;  // none: nobody holds it
   absl::Time due_at;
-  std::int16_t takeovers = 0;
   std::optional<ParkReason> parked;
   absl::Time parked_until;
   int live_workers = 0;  // that take new work
-  absl::Time now;
 };
 
 struct OpenApproval {

@@ -114,9 +114,7 @@ Input ActionEffects::CreateJob(const ExecutionId& id, const Action& action,
   } else if (why == JobFailure::kNone || why == JobFailure::kResourceExhausted) {
     failed.kind = Kind::kTransient;  // quota may be given back
     failed.infrastructure =
-        why == JobFailure::kResourceExhausted || absl::IsUnavailable(created.status()) ||
-        absl::IsDeadlineExceeded(created.status()) || absl::IsResourceExhausted(created.status()) ||
-        absl::IsUnknown(created.status());
+        why == JobFailure::kResourceExhausted || IsInfrastructure(created.status());
   } else {
     failed.kind = Kind::kRefused;
     failed.reason = ReasonOf(why);

@@ -16,6 +16,7 @@
 #include "core/clock.h"
 #include "core/config/program.h"
 #include "core/config/validate.h"
+#include "core/find_program.h"
 #include "core/log.h"
 #include "core/status_macros.h"
 #include "core/telemetry/http_endpoints.h"
@@ -33,7 +34,6 @@
 #include "worker/kubernetes/client.h"
 #include "worker/kubernetes/credentials.h"
 #include "worker/kubernetes/job_watch.h"
-#include "worker/policy/bundle_check.h"
 #include "worker/policy/condition_set.h"
 #include "worker/policy/opa_policy_engine.h"
 #include "worker/policy/policy_store.h"
@@ -146,7 +146,7 @@ absl::Status Serve(const config::v1::WorkerConfig& config, const sigset_t& ends)
                                  .sample_ratio = config.tracing().sample_ratio()}));
 
   CAPSTAN_ASSIGN_OR_RETURN(const std::string check_program,
-                           policy::FindCheckProgram(config.policy().check_program()));
+                           FindProgram(config.policy().check_program()));
   std::unique_ptr<policy::PolicyStore> policies;  // null where an OPA server decides
   std::unique_ptr<policy::PolicyEngine> engine;
   if (config.policy().opa_url().empty()) {

@@ -253,7 +253,7 @@ void Runner::Do(const RunPtr& run, const Task& task) {
   switch (task.wake) {
     case Wake::kStart:
       if (run->signals > run->action.data.signals_seen()) Do(run, {Wake::kSignal});
-      Feed(run, machine::Resumed{.takeovers = run->takeovers, .alone = run->alone});
+      Feed(run, ResumedOf(*run));
       return;
     case Wake::kSignal: {
       if (const auto signals = ReadSignals(*run); signals.ok()) {

@@ -122,6 +122,8 @@ class Runner {
                std::optional<Validation>& validation);
   storage::Commit CommitOf(const Run& run, const machine::Transition& transition,
                            const std::optional<Validation>& validation) const;
+  Stored AskAnew(const RunPtr& run, machine::Input& input);
+  static machine::Input ResumedOf(const Run& run);
   // Why a step was not stored, put into the input that it is decided from again.
   absl::Status LookAtTarget(const Run& run, machine::Input& input);
   absl::Status LookAtStops(const Run& run, const machine::Transition& transition,

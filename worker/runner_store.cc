@@ -29,11 +29,7 @@ Runner::Stored Runner::Store(const RunPtr& run, Transition& transition, Input& i
   const absl::StatusOr<CommitResult> result =
       failpoint.ok() ? CommitAndWait(CommitOf(*run, transition, validation)) : failpoint;
   if (result.ok()) failpoint = HitFailpoint(absl::StrCat("runner.after_commit.", step));
-  if (!result.ok() || !failpoint.ok()) {
-    if (!Reload(run)) return Stored::kDropped;
-    input = machine::Resumed{.takeovers = run->takeovers, .alone = run->alone};
-    return Stored::kAskAgain;
-  }
+  if (!result.ok() || !failpoint.ok()) return AskAnew(run, input);
   switch (*result) {
     case CommitResult::kCommitted:
       run->action.state = transition.state;
@@ -47,26 +43,27 @@ Runner::Stored Runner::Store(const RunPtr& run, Transition& transition, Input& i
       Drop(run);
       return Stored::kDropped;
     case CommitResult::kTargetRefused:
-    case CommitResult::kStopMoved: {
-      const absl::Status looked = *result == CommitResult::kTargetRefused
-                                      ? LookAtTarget(*run, input)
-                                      : LookAtStops(*run, transition, input);
-      if (looked.ok()) return Stored::kAskAgain;
-      if (!Reload(run)) return Stored::kDropped;
-      input = machine::Resumed{.takeovers = run->takeovers, .alone = run->alone};
-      return Stored::kAskAgain;
-    }
+      return LookAtTarget(*run, input).ok() ? Stored::kAskAgain : AskAnew(run, input);
+    case CommitResult::kStopMoved:
+      return LookAtStops(*run, transition, input).ok() ? Stored::kAskAgain : AskAnew(run, input);
     case CommitResult::kSignalsMoved:
       break;
   }
   const absl::StatusOr<machine::Signalled> signals = ReadSignals(*run);
-  if (!signals.ok()) {
-    if (!Reload(run)) return Stored::kDropped;
-    input = machine::Resumed{.takeovers = run->takeovers, .alone = run->alone};
-    return Stored::kAskAgain;
-  }
+  if (!signals.ok()) return AskAnew(run, input);
   input = *signals;  // what was about to be stored is decided again after them
   return Stored::kAskAgain;
+}
+
+// After what tells nothing: decided again from what the store says now.
+Runner::Stored Runner::AskAnew(const RunPtr& run, Input& input) {
+  if (!Reload(run)) return Stored::kDropped;
+  input = ResumedOf(*run);
+  return Stored::kAskAgain;
+}
+
+Input Runner::ResumedOf(const Run& run) {
+  return machine::Resumed{.takeovers = run.takeovers, .alone = run.alone};
 }
 
 // How the target stands goes into what is decided anew. (Only an answer to kValidate asks for it.)
@@ -89,7 +86,7 @@ absl::Status Runner::LookAtStops(const Run& run, const Transition& transition, I
   } else if (by.has_value()) {
     input = machine::Stopped{*by};
   } else if (transition.stopped) {  // lifted meanwhile: nothing to wait for
-    input = machine::Resumed{.takeovers = run.takeovers, .alone = run.alone};
+    input = ResumedOf(run);
   }
   return absl::OkStatus();
 }
@@ -124,8 +121,9 @@ storage::Commit Runner::CommitOf(const Run& run, const Transition& transition,
     commit.stop_test = transition.launches ? storage::Commit::StopTest::kNotStopped
                                            : storage::Commit::StopTest::kStopped;
   }
-  commit.launch = LaunchScopeOf(run);
   commit.counts_as_launch = transition.store_artifacts;
+  if (commit.stop_test != storage::Commit::StopTest::kNone || commit.counts_as_launch)
+    commit.launch = LaunchScopeOf(run);
   if (machine::IsTerminal(transition.state)) {
     const v1::Outcome& outcome = transition.events.back().state_changed().outcome();
     if (outcome.dry_run()) commit.dry_run_key = RequestKey(run.action.request);

@@ -157,13 +157,12 @@ std::string Difference(const Struct& expected, const Struct& found) {
   return absl::StrJoin(differences, "; ");
 }
 
-// The error is of the infrastructure, and not an answer about this request.
+}  // namespace
+
 bool IsInfrastructure(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
          absl::IsResourceExhausted(status) || absl::IsUnknown(status);
 }
-
-}  // namespace
 
 std::string RequestKey(const v1::Accepted& request) {
   return Sha256Hex(absl::StrCat(request.action(), " ", TargetKey(request.target()), " ",

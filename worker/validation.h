@@ -37,6 +37,9 @@ struct ActionOptions {
   absl::Duration dry_run_timeout = absl::Seconds(30);
 };
 
+// The error is of the infrastructure, and not an answer about this request.
+bool IsInfrastructure(const absl::Status& status);
+
 // What a validation found, with what has to be stored beside the machine's own answer.
 struct Validation {
   machine::Validated input;

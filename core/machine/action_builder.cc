@@ -163,14 +163,13 @@ void Builder::EndApproval(v1::ApprovalSummary::State state, std::string message)
   out_.data.mutable_approval()->set_ended(state != v1::ApprovalSummary::STATE_APPROVED);
 }
 
-bool Builder::ApprovalIsOpen() const {
-  const ActionState::Approval& approval = out_.data.approval();
-  return out_.data.has_approval() && !approval.given() && !approval.ended();
+bool ApprovalIsOpen(const ActionState& data) {
+  return data.has_approval() && !data.approval().given() && !data.approval().ended();
 }
 
 Transition Builder::End(Execution::State state, Execution::FailureReason reason,
                         std::string message, v1::Outcome outcome) {
-  if (ApprovalIsOpen())
+  if (ApprovalIsOpen(out_.data))
     EndApproval(v1::ApprovalSummary::STATE_VOID, "the execution ended for another reason");
   if (out_.data.at_target()) {
     Use({TargetStep::Kind::kLeave,

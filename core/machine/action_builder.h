@@ -10,6 +10,8 @@ namespace capstan::machine {
 
 absl::Time ToTime(const google::protobuf::Timestamp& t);
 google::protobuf::Timestamp ToProto(absl::Time t);
+// People are asked and have not decided.
+bool ApprovalIsOpen(const ActionState& data);
 
 // Collects the events of one transition and fills in what follows from their order.
 class Builder {
@@ -34,8 +36,6 @@ class Builder {
   // Leads to a launch: refused by emergency stops.
   Builder& Launches();
   Builder& Approval(Transition::Approval approval);
-  // People are asked and have not decided.
-  bool ApprovalIsOpen() const;
   // The approval, open or given, comes to this end, in events and store.
   void EndApproval(v1::ApprovalSummary::State state, std::string message);
   Builder& Use(TargetStep step);

@@ -314,7 +314,7 @@ Transition On(const Action& action, const Validated& validated, absl::Time now) 
                   Execution::FAILURE_REASON_POLICY_DENIED,
                   "what was approved has changed before it was launched: submit it again");
   }
-  if (!validated.decision.requires_approval() && builder.ApprovalIsOpen()) {
+  if (!validated.decision.requires_approval() && ApprovalIsOpen(builder.data())) {
     builder.EndApproval(v1::ApprovalSummary::STATE_VOID, "the rules ask for none any more");
   }
   builder.Guarded();

@@ -4,16 +4,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "core/machine/action_builder.h"
 
 namespace capstan::machine {
 namespace {
 
 using Approval = ActionState::Approval;
 using v1::ApprovalSummary;
-
-bool IsOpen(const ActionState& data) {
-  return data.has_approval() && !data.approval().given() && !data.approval().ended();
-}
 
 absl::Time ExpiryOf(const Approval& approval) { return absl::FromUnixMicros(approval.expires()); }
 
@@ -26,7 +23,7 @@ std::string WaitMessage(const Approval& approval) {
 
 // Why a vote does not count; empty when it does.
 std::string WhyIgnored(const Action& action, const ActionState& data, const Signalled::Vote& vote) {
-  if (!IsOpen(data)) return "no approval is open";
+  if (!ApprovalIsOpen(data)) return "no approval is open";
   const Approval& approval = data.approval();
   if (vote.plan_digest != approval.plan_digest()) return "it is about another plan";
   if (vote.time >= ExpiryOf(approval)) return "it came too late";
@@ -53,7 +50,7 @@ bool IsApproved(const ActionState& data, const v1::Plan& plan) {
 
 Transition AwaitApproval(Builder builder, const v1::Plan& plan, absl::Time now) {
   ActionState& data = builder.data();
-  if (!IsOpen(data) || data.approval().plan_digest() != plan.digest()) {
+  if (!ApprovalIsOpen(data) || data.approval().plan_digest() != plan.digest()) {
     if (data.has_approval() && !data.approval().ended()) {
       builder.EndApproval(ApprovalSummary::STATE_VOID,
                           "what was to be approved has changed: the rules, the target or the plan");
@@ -84,7 +81,7 @@ Transition AwaitApproval(Builder builder, const v1::Plan& plan, absl::Time now) 
 }
 
 bool IsExpired(const ActionState& data, absl::Time now) {
-  return IsOpen(data) && now >= ExpiryOf(data.approval());
+  return ApprovalIsOpen(data) && now >= ExpiryOf(data.approval());
 }
 
 Transition ExpireApproval(Builder builder, const Action& action, absl::Time now) {

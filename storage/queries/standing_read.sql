@@ -4,11 +4,9 @@
 SELECT e.lease_id IS NOT NULL,
        l.worker_id,
        l.due_at,
-       l.takeovers,
        p.reason,
        p.due_at,
-       (SELECT count(*) FROM worker AS w WHERE w.dead_at IS NULL AND NOT w.draining),
-       clock_timestamp()
+       (SELECT count(*) FROM worker AS w WHERE w.dead_at IS NULL AND NOT w.draining)
 FROM execution AS e
 LEFT JOIN lease AS l ON l.id = e.lease_id
 LEFT JOIN parked AS p ON p.execution_id = e.id

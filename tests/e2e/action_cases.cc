@@ -93,7 +93,7 @@ std::string OnDeployment(const std::string& name, const std::string& more = "") 
   return absl::StrCat(R"({"namespace": "actions-e2e", "deployment": ")", name, "\"", more, "}");
 }
 
-std::vector<ActionCase> MakeCases() {
+std::vector<ClusterCase> MakeCases() {
   return {
       {"ScaleDeployment", OnDeployment("scale", R"(, "replicas": 2)"),
        Target("deployment", "scale", ".status.readyReplicas"), "1", "2", true},
@@ -168,19 +168,19 @@ Server& ActionCasesTest::server() {
   return TheShared().server();
 }
 
-const std::vector<ActionCase>& TheTenActions() {
-  static const auto* const kCases = new std::vector<ActionCase>(MakeCases());
+const std::vector<ClusterCase>& TheTenActions() {
+  static const auto* const kCases = new std::vector<ClusterCase>(MakeCases());
   return *kCases;
 }
 
-const ActionCase& CaseOf(const std::string& action) {
+const ClusterCase& CaseOf(const std::string& action) {
   const auto found = std::find_if(TheTenActions().begin(), TheTenActions().end(),
-                                  [&](const ActionCase& one) { return one.action == action; });
+                                  [&](const ClusterCase& one) { return one.action == action; });
   CAPSTAN_CHECK(found != TheTenActions().end());
   return *found;
 }
 
-std::string Look(const ActionCase& action) { return Kubectl(action.look); }
+std::string Look(const ClusterCase& action) { return Kubectl(action.look); }
 
 std::string DeploymentOn(const std::string& node, const std::string& name, int replicas) {
   return Deployment(
@@ -247,6 +247,6 @@ Streamed RollBack(Server& server, const std::string& execution) {
   return refused;
 }
 
-std::string NameOf(const ::testing::TestParamInfo<ActionCase>& info) { return info.param.action; }
+std::string NameOf(const ::testing::TestParamInfo<ClusterCase>& info) { return info.param.action; }
 
 }  // namespace capstan::testing

@@ -23,7 +23,7 @@ inline constexpr char kDrainTooLate[] = "kwok-6";
 inline constexpr char kDrainedLater[] = "kwok-7";
 inline constexpr char kCordonedWithBudget[] = "kwok-8";
 
-struct ActionCase {
+struct ClusterCase {
   std::string action;
   std::string parameters;  // JSON
   std::string look;        // arguments of kubectl that show what the action changes
@@ -32,11 +32,11 @@ struct ActionCase {
   bool has_inverse = false;
 };
 
-const std::vector<ActionCase>& TheTenActions();
-const ActionCase& CaseOf(const std::string& action);
+const std::vector<ClusterCase>& TheTenActions();
+const ClusterCase& CaseOf(const std::string& action);
 
 // What kubectl shows of a case's target.
-std::string Look(const ActionCase& action);
+std::string Look(const ClusterCase& action);
 
 // Tests of the ten share one installation, one server, one worker and the objects of the cases,
 // made before the first of them whatever an earlier run has left; actions of several tests may run
@@ -64,6 +64,6 @@ v1::ExecuteActionRequest Request(const std::string& action, const std::string& p
 Streamed RollBack(Server& server, const std::string& execution);
 
 // For the names of parameterised tests.
-std::string NameOf(const ::testing::TestParamInfo<ActionCase>& info);
+std::string NameOf(const ::testing::TestParamInfo<ClusterCase>& info);
 
 }  // namespace capstan::testing

@@ -28,14 +28,14 @@ class ActionsTest : public ActionCasesTest {
  protected:
   static void SetUpTestSuite() {
     server();  // started before the runs are
-    for (const ActionCase& action : TheTenActions()) {
+    for (const ClusterCase& action : TheTenActions()) {
       runs_[action.action] = std::async(std::launch::async, [&action] { return Run(action); });
     }
   }
 
   static void TearDownTestSuite() { runs_.clear(); }
 
-  static ThereAndBack Run(const ActionCase& action) {
+  static ThereAndBack Run(const ClusterCase& action) {
     ThereAndBack result;
     result.before = Look(action);
     result.run = Execute(server(), Request(action.action, action.parameters));
@@ -48,7 +48,7 @@ class ActionsTest : public ActionCasesTest {
 
   // The action came to a good end by one pod, changed what it should, and its inverse restored it.
   static const ThereAndBack& Succeeded(const std::string& name) {
-    const ActionCase& action = CaseOf(name);
+    const ClusterCase& action = CaseOf(name);
     static auto* const kResults = new std::map<std::string, ThereAndBack>();
     if (!kResults->contains(name)) (*kResults)[name] = runs_.at(name).get();
     const ThereAndBack& result = kResults->at(name);

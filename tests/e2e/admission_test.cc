@@ -28,7 +28,7 @@ const catalog::Catalog& Shipped() {
 }
 
 // What a worker would create.
-Json JobOfCase(const ActionCase& action) {
+Json JobOfCase(const ClusterCase& action) {
   const catalog::ActionDefinition& definition = *Shipped().Find(action.action);
   const auto parameters = catalog::ValidateParameters(
       definition, Request(action.action, action.parameters).parameters());
@@ -67,7 +67,7 @@ class AdmissionTest : public ::testing::Test {
   static inline kubernetes::Client* worker_ = nullptr;
 };
 
-class RenderedJobTest : public AdmissionTest, public ::testing::WithParamInterface<ActionCase> {};
+class RenderedJobTest : public AdmissionTest, public ::testing::WithParamInterface<ClusterCase> {};
 
 TEST_P(RenderedJobTest, S2_63_IsLetIn) { EXPECT_OK(Try(JobOfCase(GetParam()))); }
 

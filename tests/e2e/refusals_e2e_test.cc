@@ -16,7 +16,7 @@ using v1::Execution;
 
 using RefusalsTest = ActionCasesTest;
 
-class DryRunTest : public RefusalsTest, public ::testing::WithParamInterface<ActionCase> {};
+class DryRunTest : public RefusalsTest, public ::testing::WithParamInterface<ClusterCase> {};
 
 TEST_P(DryRunTest, S2_36_ReturnsAPlanThatTheClusterWouldTakeAndChangesNothing) {
   const std::string before = Look(GetParam());

@@ -115,7 +115,7 @@ struct HttpTransport::Exchange {
 };
 
 HttpTransport::HttpTransport(ClusterConfig config, std::string user_agent)
-    : config_(std::move(config)), user_agent_(std::move(user_agent)) {
+    : config_(std::move(config)), user_agent_(std::move(user_agent)), handles_(kMaxIdleHandles) {
   InitCurlOnce();
   base_url_ = std::string(absl::StripSuffix(config_.server, "/"));
   if (config_.tls_server_name.empty()) return;
@@ -148,7 +148,7 @@ HttpResult HttpTransport::Perform(const HttpRequest& request, const HttpLimits& 
     return result;
   }
 
-  std::unique_ptr<Handle> handle = TakeHandle();
+  std::unique_ptr<Handle> handle = handles_.Take();
   Exchange exchange;
   exchange.easy = handle->easy;
   SetOptions(*handle, request, limits, exchange);
@@ -199,7 +199,8 @@ HttpResult HttpTransport::Perform(const HttpRequest& request, const HttpLimits& 
     result.detail = exchange.error[0] != '\0' ? exchange.error : curl_easy_strerror(curl_code);
   }
   curl_multi_remove_handle(handle->multi, handle->easy);  // closes an unfinished connection
-  ReturnHandle(std::move(handle));
+  curl_easy_reset(handle->easy);
+  handles_.Return(std::move(handle));
   return result;
 }
 
@@ -280,24 +281,6 @@ void HttpTransport::SetTlsOptions(Handle& handle) const {
   } else if (!config_.client_key_file.empty()) {
     curl_easy_setopt(easy, CURLOPT_SSLKEY, config_.client_key_file.c_str());
   }
-}
-
-std::unique_ptr<HttpTransport::Handle> HttpTransport::TakeHandle() {
-  {
-    absl::MutexLock lock(&mu_);
-    if (!idle_.empty()) {
-      std::unique_ptr<Handle> handle = std::move(idle_.back());
-      idle_.pop_back();
-      return handle;
-    }
-  }
-  return std::make_unique<Handle>();
-}
-
-void HttpTransport::ReturnHandle(std::unique_ptr<Handle> handle) {
-  curl_easy_reset(handle->easy);
-  absl::MutexLock lock(&mu_);
-  if (idle_.size() < kMaxIdleHandles) idle_.push_back(std::move(handle));
 }
 
 }  // namespace capstan::kubernetes

@@ -9,9 +9,8 @@
 #include <string_view>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "core/idle_pool.h"
 #include "worker/kubernetes/credentials.h"
 
 namespace capstan::kubernetes {
@@ -55,14 +54,12 @@ class HttpTransport {
   ~HttpTransport();
 
   HttpResult Perform(const HttpRequest& request, const HttpLimits& limits, const Sink& sink,
-                     std::stop_token stop) ABSL_LOCKS_EXCLUDED(mu_);
+                     std::stop_token stop);
 
  private:
   struct Handle;
   struct Exchange;
 
-  std::unique_ptr<Handle> TakeHandle() ABSL_LOCKS_EXCLUDED(mu_);
-  void ReturnHandle(std::unique_ptr<Handle> handle) ABSL_LOCKS_EXCLUDED(mu_);
   void SetOptions(Handle& handle, const HttpRequest& request, const HttpLimits& limits,
                   Exchange& exchange) const;
   void SetTlsOptions(Handle& handle) const;
@@ -71,8 +68,7 @@ class HttpTransport {
   const std::string user_agent_;
   std::string base_url_;    // server, with tls_server_name in place of its host when set
   std::string connect_to_;  // "name:port:host:port" for libcurl, or empty
-  absl::Mutex mu_;
-  std::vector<std::unique_ptr<Handle>> idle_ ABSL_GUARDED_BY(mu_);
+  IdlePool<Handle> handles_;
 };
 
 }  // namespace capstan::kubernetes

@@ -38,8 +38,4 @@ struct BundleCheck {
 //   INTERNAL           the program cannot be run: bad wiring or no resources
 absl::Status CheckInChild(const BundleCheck& check);
 
-// Path of the check program: a name with a slash is one; any other is looked for beside the running
-// program, then on PATH. NOT_FOUND when it is nowhere.
-absl::StatusOr<std::string> FindCheckProgram(const std::string& name);
-
 }  // namespace capstan::policy

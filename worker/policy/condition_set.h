@@ -51,7 +51,7 @@ class ConditionSet {
  public:
   struct Options {
     std::string directory;
-    std::string check_program;  // Path of capstan-policy-check (FindCheckProgram()).
+    std::string check_program;  // Path of capstan-policy-check (core/find_program.h).
     RegoLimits limits;          // Of one try.
     absl::Duration check_timeout = absl::Seconds(30);
   };

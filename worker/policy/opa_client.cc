@@ -19,7 +19,6 @@ namespace capstan::policy {
 namespace {
 
 constexpr char kUnixScheme[] = "unix://";
-constexpr std::size_t kMaxIdleHandles = 16;
 
 void InitCurlOnce() {
   static const CURLcode result = curl_global_init(CURL_GLOBAL_DEFAULT);
@@ -70,7 +69,7 @@ absl::StatusOr<std::unique_ptr<OpaClient>> OpaClient::Create(Options options) {
   return std::unique_ptr<OpaClient>(new OpaClient(std::move(options)));
 }
 
-OpaClient::OpaClient(Options options) : options_(std::move(options)) {
+OpaClient::OpaClient(Options options) : options_(std::move(options)), handles_(kMaxIdleHandles) {
   InitCurlOnce();
   absl::string_view url = options_.url;
   if (absl::ConsumePrefix(&url, kUnixScheme)) {
@@ -94,7 +93,7 @@ absl::StatusOr<OpaReply> OpaClient::Post(const std::string& target, const std::s
     headers = curl_slist_append(headers, absl::StrCat("Authorization: Bearer ", token).c_str());
   }
 
-  std::unique_ptr<Handle> handle = TakeHandle();
+  std::unique_ptr<Handle> handle = handles_.Take();
   CURL* easy = handle->easy;
   Received received{"", options_.max_reply_bytes};
   char error[CURL_ERROR_SIZE] = {};
@@ -120,7 +119,8 @@ absl::StatusOr<OpaReply> OpaClient::Post(const std::string& target, const std::s
   const CURLcode result = curl_easy_perform(easy);
   long code = 0;
   curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &code);
-  ReturnHandle(std::move(handle));
+  curl_easy_reset(easy);
+  handles_.Return(std::move(handle));
 
   if (received.too_large) {
     return absl::ResourceExhaustedError(
@@ -134,24 +134,6 @@ absl::StatusOr<OpaReply> OpaClient::Post(const std::string& target, const std::s
     return absl::UnavailableError(error[0] != '\0' ? error : curl_easy_strerror(result));
   }
   return OpaReply{static_cast<int>(code), std::move(received.body)};
-}
-
-std::unique_ptr<OpaClient::Handle> OpaClient::TakeHandle() {
-  {
-    absl::MutexLock lock(&mu_);
-    if (!idle_.empty()) {
-      std::unique_ptr<Handle> handle = std::move(idle_.back());
-      idle_.pop_back();
-      return handle;
-    }
-  }
-  return std::make_unique<Handle>();
-}
-
-void OpaClient::ReturnHandle(std::unique_ptr<Handle> handle) {
-  curl_easy_reset(handle->easy);
-  absl::MutexLock lock(&mu_);
-  if (idle_.size() < kMaxIdleHandles) idle_.push_back(std::move(handle));
 }
 
 }  // namespace capstan::policy

@@ -4,12 +4,10 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "core/idle_pool.h"
 
 namespace capstan::policy {
 
@@ -17,6 +15,8 @@ struct OpaReply {
   int code = 0;      // HTTP status.
   std::string body;  // Whole.
 };
+
+inline constexpr std::size_t kMaxIdleHandles = 16;
 
 // Thread-safe: each call takes a handle of its own. Redirects are not followed and no proxy is
 // used, whatever the environment says.
@@ -42,20 +42,16 @@ class OpaClient {
   //   RESOURCE_EXHAUSTED  the answer is over its limit
   //   FAILED_PRECONDITION the token cannot be read
   absl::StatusOr<OpaReply> Post(const std::string& target, const std::string& json,
-                                absl::Duration timeout) ABSL_LOCKS_EXCLUDED(mu_);
+                                absl::Duration timeout);
 
  private:
   struct Handle;
   explicit OpaClient(Options options);
 
-  std::unique_ptr<Handle> TakeHandle() ABSL_LOCKS_EXCLUDED(mu_);
-  void ReturnHandle(std::unique_ptr<Handle> handle) ABSL_LOCKS_EXCLUDED(mu_);
-
   const Options options_;
   std::string base_url_;
   std::string socket_path_;  // Empty for http and https.
-  absl::Mutex mu_;
-  std::vector<std::unique_ptr<Handle>> idle_ ABSL_GUARDED_BY(mu_);
+  IdlePool<Handle> handles_;
 };
 
 }  // namespace capstan::policy

@@ -82,18 +82,7 @@ OpaPolicyEngine::OpaPolicyEngine(Options options, std::unique_ptr<OpaClient> cli
     : options_(std::move(options)), client_(std::move(client)), clock_(clock) {}
 
 Decision OpaPolicyEngine::Evaluate(const PolicyInput& input) {
-  const absl::Duration start = clock_.BootTime();
-  Decision decision;
-  absl::StatusOr<std::string> text = ToJsonText(input);
-  if (text.ok()) {
-    decision.input_json = *std::move(text);
-    decision.input_sha256 = Sha256Hex(decision.input_json);
-    Decide(decision);
-  } else {
-    Deny(decision, Error::kBadInput, std::string(text.status().message()));
-  }
-  decision.took = clock_.BootTime() - start;
-  return decision;
+  return DecideOn(input, clock_, [this](Decision& decision) { Decide(decision); });
 }
 
 void OpaPolicyEngine::Decide(Decision& decision) {

@@ -52,7 +52,7 @@ class PolicyStore {
   struct Options {
     std::string directory;
     std::vector<std::string> required_bundles;
-    std::string check_program;  // Path of capstan-policy-check (FindCheckProgram()).
+    std::string check_program;  // Path of capstan-policy-check (core/find_program.h).
     RegoLimits limits;
     absl::Duration check_timeout = absl::Seconds(30);
     absl::Duration poll_interval = absl::Seconds(30);  // Between looks when no event comes.

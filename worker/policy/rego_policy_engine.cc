@@ -4,7 +4,6 @@
 #include <string>
 #include <utility>
 
-#include "core/ids.h"
 #include "worker/policy/bundle_loader.h"
 
 namespace capstan::policy {
@@ -51,18 +50,8 @@ void DecideByRules(const RegoProgram& program, Decision& decision) {
 }
 
 Decision RegoPolicyEngine::Evaluate(const PolicyInput& input) {
-  const absl::Duration start = clock_.BootTime();
-  Decision decision;
-  absl::StatusOr<std::string> text = ToJsonText(input);
-  if (text.ok()) {
-    decision.input_json = *std::move(text);
-    decision.input_sha256 = Sha256Hex(decision.input_json);
-    Decide(*store_.Current(), decision);
-  } else {
-    Deny(decision, Error::kBadInput, std::string(text.status().message()));
-  }
-  decision.took = clock_.BootTime() - start;
-  return decision;
+  return DecideOn(input, clock_,
+                  [this](Decision& decision) { Decide(*store_.Current(), decision); });
 }
 
 }  // namespace capstan::policy

@@ -97,44 +97,36 @@ TEST(ActionBlockTest, ABlockedOneEndsAtItsQueueDeadline) {
 }
 
 // How an execution that holds its target leaves it.
-TargetResult Leaves(const Input& end, bool blocks = true) {
+TargetStep Leaves(const Input& end, bool blocks = true) {
   Action action = At(ActionState::STEP_VALIDATE);
   Validated validated = ForTarget();
   validated.blocks_after_failure = blocks;
   Apply(action, validated);
   Apply(action, JobCreated{.uid = "u"});
   Apply(action, ArmResult{.kind = ArmResult::Kind::kArmed});
-  Apply(action, end);
-  if (!IsTerminal(action.state)) {
-    const Transition removed = Apply(action, Removed{.kind = Removed::Kind::kGone});
-    return removed.target->result;
-  }
-  return TargetResult::kNeutral;
+  Transition last = Apply(action, end);
+  if (!IsTerminal(action.state)) last = Apply(action, Removed{.kind = Removed::Kind::kGone});
+  return last.target.value();
 }
 
 TEST(ActionBlockTest, S2_58_AFailureToStartIsCountedAtTheTarget) {
-  EXPECT_EQ(Leaves(JobDidNotStart{"ImagePullBackOff"}), TargetResult::kFailedToStart);
+  EXPECT_EQ(Leaves(JobDidNotStart{"ImagePullBackOff"}).result, TargetResult::kFailedToStart);
 }
 
 TEST(ActionBlockTest, S2_59_AFailureAfterTheStartBlocksTheTargetAsTheCatalogSays) {
   for (const bool blocks : {true, false}) {
-    Action action = At(ActionState::STEP_VALIDATE);
-    Validated validated = ForTarget();
-    validated.blocks_after_failure = blocks;
-    Apply(action, validated);
-    Apply(action, JobCreated{.uid = "u"});
-    Apply(action, ArmResult{.kind = ArmResult::Kind::kArmed});
-    const Transition end = Apply(action, JobEnded{.succeeded = false,
-                                                  .reason = Execution::FAILURE_REASON_JOB_FAILED,
-                                                  .exit_code = 1,
-                                                  .message = "half done"});
-    EXPECT_EQ(end.target->result, blocks ? TargetResult::kBlocks : TargetResult::kNeutral);
-    EXPECT_EQ(end.target->message, "half done");
+    const TargetStep left = Leaves(JobEnded{.succeeded = false,
+                                            .reason = Execution::FAILURE_REASON_JOB_FAILED,
+                                            .exit_code = 1,
+                                            .message = "half done"},
+                                   blocks);
+    EXPECT_EQ(left.result, blocks ? TargetResult::kBlocks : TargetResult::kNeutral);
+    EXPECT_EQ(left.message, "half done");
   }
 }
 
 TEST(ActionBlockTest, S2_59_AnUnknownOutcomeAlwaysBlocksTheTarget) {
-  EXPECT_EQ(Leaves(JobGone{}, /*blocks=*/false), TargetResult::kBlocks);
+  EXPECT_EQ(Leaves(JobGone{}, /*blocks=*/false).result, TargetResult::kBlocks);
 }
 
 // ---- emergency stop

@@ -12,7 +12,6 @@
 namespace capstan::policy {
 namespace {
 
-using ::capstan::testing::IsOkAndHolds;
 using ::capstan::testing::StatusIs;
 using ::testing::HasSubstr;
 
@@ -128,16 +127,6 @@ TEST(BundleCheckTest, AProgramThatIsNotThereIsNamed) {
 
   EXPECT_THAT(CheckInChild(check),
               StatusIs(absl::StatusCode::kInternal, HasSubstr("/nonexistent")));
-}
-
-TEST(BundleCheckTest, TheProgramIsLookedForBesideTheRunningOneAndOnThePath) {
-  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe");
-
-  EXPECT_THAT(FindCheckProgram(self.filename().string()), IsOkAndHolds(self.string()));
-  EXPECT_THAT(FindCheckProgram("sh"), IsOkAndHolds(HasSubstr("/sh")));
-  EXPECT_THAT(FindCheckProgram("./elsewhere/check"), IsOkAndHolds("./elsewhere/check"));
-  EXPECT_THAT(FindCheckProgram("no-such-program"),
-              StatusIs(absl::StatusCode::kNotFound, HasSubstr("no-such-program")));
 }
 
 }  // namespace
