@@ -37,6 +37,14 @@ Uuid<RequestTag> KeyOf(const NewExecution& execution, const ExecutionId& id) {
   return Uuid<RequestTag>(bytes);
 }
 
+// After a key was found to exist: in how many flushes without such a key they are still looked for.
+constexpr int kLooks = 100;
+
+// The keys of a flush that existed before it.
+std::vector<Uuid<RequestTag>> KnownKeys(const Rows& result) {
+  return result.Uuids<Uuid<RequestTag>>(0, 1);
+}
+
 std::string LabelsJson(const std::map<std::string, std::string>& labels) {
   return nlohmann::json(labels).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
@@ -196,32 +204,43 @@ absl::Status FlushingSubmitter::Send(std::span<Item*> items) {
     connection_.Close();
     return lost;
   }
+  absl::StatusOr<Rows> stored = Store(items, params, looks_ > 0);
+  if (absl::IsAlreadyExists(stored.status()) && looks_ == 0) {
+    looks_ = kLooks;
+    stored = Store(items, params, true);
+  }
+  // Another flush has just stored one of the keys: sent again, this one finds it.
+  if (absl::IsAlreadyExists(stored.status()))
+    return absl::AbortedError("submit: a request id was stored meanwhile");
+  CAPSTAN_RETURN_IF_ERROR(stored.status());
+  if (looks_ > 0) looks_ = KnownKeys(*stored).empty() ? looks_ - 1 : kLooks;
+  if (absl::Status lost = HitFailpoint("submit.after_commit"); !lost.ok()) {
+    connection_.Close();
+    return lost;
+  }
+  return AnswerExisting(items, *stored);
+}
+
+absl::StatusOr<Rows> FlushingSubmitter::Store(std::span<Item*> items, Params params, bool look) {
+  params.Add(look);
   const bool audited = std::any_of(items.begin(), items.end(),
                                    [](const Item* item) { return !item->execution.audit.empty(); });
   // One statement is a transaction by itself, which saves two round trips.
   Transaction transaction(connection_);
   if (audited) CAPSTAN_RETURN_IF_ERROR(transaction.Begin());
   const absl::Time before = database_clock_.Before();
-  const absl::StatusOr<Rows> result = transaction.Run(sql::kSubmit, params);
-  // Another flush has just stored one of the keys: sent again, this one finds it.
-  if (absl::IsAlreadyExists(result.status()))
-    return absl::AbortedError("submit: a request id was stored meanwhile");
-  CAPSTAN_RETURN_IF_ERROR(result.status());
-  database_clock_.Measured(before, result->Time(0, 0));
+  CAPSTAN_ASSIGN_OR_RETURN(Rows rows, transaction.Run(sql::kSubmit, params));
+  database_clock_.Measured(before, rows.Time(0, 0));
   if (audited) {
-    CAPSTAN_RETURN_IF_ERROR(Audit(items, *result));
+    CAPSTAN_RETURN_IF_ERROR(Audit(items, rows));
     CAPSTAN_RETURN_IF_ERROR(transaction.Commit());
   }
-  if (absl::Status lost = HitFailpoint("submit.after_commit"); !lost.ok()) {
-    connection_.Close();
-    return lost;
-  }
-  return AnswerExisting(items, *result);
+  return rows;
 }
 
 // What was stored now, and not what was there already.
 absl::Status FlushingSubmitter::Audit(std::span<Item*> items, const Rows& result) {
-  const auto known = result.Uuids<Uuid<RequestTag>>(0, 1);
+  const auto known = KnownKeys(result);
   const absl::flat_hash_set<Uuid<RequestTag>> old(known.begin(), known.end());
   std::vector<std::string> entries;
   for (const Item* item : items) {
@@ -233,7 +252,7 @@ absl::Status FlushingSubmitter::Audit(std::span<Item*> items, const Rows& result
 }
 
 absl::Status FlushingSubmitter::AnswerExisting(std::span<Item*> items, const Rows& result) {
-  const auto lost = result.Uuids<Uuid<RequestTag>>(0, 1);
+  const auto lost = KnownKeys(result);
   struct Existing {
     ExecutionId id;
     std::string hash;

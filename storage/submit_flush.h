@@ -48,8 +48,10 @@ class FlushingSubmitter final : public Submitter {
   // key and another body go to `later`, for a flush of their own.
   std::vector<Item*> Fold(std::vector<Item>& items, std::vector<Item>& later);
   absl::Status Send(std::span<Item*> items);
-  // Answers the items whose key existed before the flush.
+  // One transaction. ALREADY_EXISTS: a key exists, and was not looked for or not there yet.
+  absl::StatusOr<Rows> Store(std::span<Item*> items, Params params, bool look);
   absl::Status Audit(std::span<Item*> items, const Rows& result);
+  // Answers all; those whose key existed before the flush with what it names.
   absl::Status AnswerExisting(std::span<Item*> items, const Rows& result);
   static void Answer(Item& item, const ExecutionId& id, bool deduplicated,
                      std::string_view stored_hash);
@@ -60,6 +62,7 @@ class FlushingSubmitter final : public Submitter {
   Connection connection_;  // used by the flush thread once it runs
   AuditWriter audit_;
   DatabaseClock database_clock_;
+  int looks_ = 0;  // in how many more flushes keys are looked for first
   std::unique_ptr<Combiner<Item>> combiner_;
 };
 

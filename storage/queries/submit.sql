@@ -2,16 +2,18 @@
 -- Items whose key exists already are left out and their keys returned, with the database's clock.
 -- $1 id uuid[], $2 key uuid[], $3 request_hash bytea[], $4 chunk int[] (0..1023, of one queue and priority each),
 -- $5 queue smallint[], $6 priority smallint[], $7 action text[], $8 caller text[], $9 parent_name text[],
--- $10 parent_step int[], $11 labels text[] (JSON), $12 body bytea[] (of the row with event 1)
--- A key that comes into being between look and insert fails the whole flush (23505), which is then sent again. Looking
--- first costs less than ON CONFLICT, which looks as well, and then writes each row twice.
+-- $10 parent_step int[], $11 labels text[] (JSON), $12 body bytea[] (of the row with event 1), $13 look bool
+-- A key that exists and was not looked for, or that comes into being after the look, fails the whole flush (23505), which is
+-- then sent again. Keys are random, so each look is a page of its own: it is left out while no key is repeated. Looking costs
+-- less than ON CONFLICT, which looks as well, and then writes each row twice.
 -- The arrays are unnested as columns, as in commit.sql.
 -- IS FALSE keeps the planner from making a join of IN; a hashed look-up is what is wanted.
 -- Index: request_key_pkey.
 WITH known AS MATERIALIZED (
   SELECT k.key
   FROM request_key AS k
-  WHERE k.key = ANY ($2::uuid[])
+  WHERE $13::bool
+    AND k.key = ANY ($2::uuid[])
 ),
 block AS MATERIALIZED (
   SELECT nextval('lease_block') * 1024 AS first

@@ -1,4 +1,5 @@
 // Submits: idempotency, bad neighbours, limits.
+#include <atomic>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -19,11 +20,16 @@ class Submits : public StoreTest {
  protected:
   // All at once, so that they meet in flushes; answers in order.
   std::vector<absl::StatusOr<SubmitResult>> SubmitAll(std::vector<NewExecution> executions) {
+    return SubmitAll(submitter(), std::move(executions));
+  }
+
+  static std::vector<absl::StatusOr<SubmitResult>> SubmitAll(Submitter& submitter,
+                                                             std::vector<NewExecution> executions) {
     std::vector<absl::StatusOr<SubmitResult>> results(executions.size(),
                                                       absl::UnknownError("not answered"));
     absl::BlockingCounter answered(static_cast<int>(executions.size()));
     for (std::size_t i = 0; i < executions.size(); ++i) {
-      submitter().Submit(std::move(executions[i]), [&, i](absl::StatusOr<SubmitResult> result) {
+      submitter.Submit(std::move(executions[i]), [&, i](absl::StatusOr<SubmitResult> result) {
         results[i] = std::move(result);
         answered.DecrementCount();
       });
@@ -109,6 +115,42 @@ TEST_F(Submits, OneRequestIdFrom64ThreadsOnTwoServersMakesOneExecution_S2_6) {
   EXPECT_THAT(ids, Each(SizeIs(1)));
   EXPECT_EQ(Count("execution"), kKeys);
   EXPECT_EQ(Sql("SELECT sum(cardinality(ids)) FROM lease"), absl::StrCat(kKeys));
+}
+
+TEST_F(Submits, ARepeatedRequestFailsNobodyAndIsLookedForFromThenOn) {
+  Observer observer;
+  std::atomic<int> refused = 0;
+  observer.statement = [&](std::string_view name, absl::Duration, absl::StatusCode code) {
+    if (name == "submit" && code == absl::StatusCode::kAlreadyExists) ++refused;
+  };
+  const auto submitter = OpenSubmitter(options_, observer, clock_);
+  ASSERT_OK(submitter);
+  const auto all = [&](int from, int to) {
+    std::vector<NewExecution> executions;
+    for (int i = from; i < to; ++i) {
+      executions.push_back(MakeExecution(absl::StrCat("key ", i)));
+      executions.back().audit = "{}";
+    }
+    return SubmitAll(**submitter, std::move(executions));
+  };
+  const auto first = all(0, 10);
+  EXPECT_EQ(refused, 0);
+
+  const auto second = all(5, 20);  // a flush may take one of them, and the next flush the others
+  const auto third = all(0, 30);
+
+  EXPECT_EQ(refused, 1);
+  for (std::size_t i = 0; i < 30; ++i) {
+    ASSERT_OK(third[i]);
+    EXPECT_EQ(third[i]->deduplicated, i < 20) << i;
+  }
+  for (std::size_t i = 5; i < 10; ++i) {
+    EXPECT_EQ(second[i - 5]->id, first[i]->id);
+    EXPECT_EQ(third[i]->id, first[i]->id);
+  }
+  EXPECT_EQ(Count("execution"), 30);
+  EXPECT_EQ(Count("event"), 30);
+  EXPECT_EQ(Sql("SELECT sum(jsonb_array_length(body::jsonb)) FROM audit"), "30");
 }
 
 TEST_F(Submits, ABadItemNeverFailsItsNeighbours) {
