@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -11,6 +10,7 @@
 #include "cli/line_filter.h"
 #include "tests/cli/fake_server.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temporary_directory.h"
 
 namespace capstan::cli {
 namespace {
@@ -29,27 +29,21 @@ constexpr char kAllowed[] =
 class PolicyCommandsTest : public ::testing::Test {
  protected:
   PolicyCommandsTest() {
-    std::string name = (std::filesystem::temp_directory_path() / "capstan-rules-XXXXXX").string();
-    folder_ = mkdtemp(name.data());
     WriteRules(
         "violations contains {\"id\": \"limits/replicas\", \"message\": \"too many\"} if "
         "input.parameters.replicas > 10");
   }
-  ~PolicyCommandsTest() override { std::filesystem::remove_all(folder_); }
 
   void WriteRules(const std::string& rules) {
-    std::filesystem::create_directories(folder_ / "rules" / "limits");
-    std::ofstream(folder_ / "rules" / "limits" / "limits.rego")
-        << "package capstan.safety.rules.limits\n\nimport rego.v1\n\n"
-        << rules << "\n";
+    directory_.Write("rules/limits/limits.rego",
+                     "package capstan.safety.rules.limits\n\nimport rego.v1\n\n" + rules + "\n");
   }
-  std::string rules() const { return (folder_ / "rules").string(); }
+  std::string rules() const { return directory_.path() + "/rules"; }
   // A program that stands in for capstan-policy-check.
   std::string Script(const std::string& commands) {
-    const std::filesystem::path path = folder_ / "script";
-    std::ofstream(path) << "#!/bin/sh\n" << commands << "\n";
+    const std::string path = directory_.Write("script", "#!/bin/sh\n" + commands + "\n");
     std::filesystem::permissions(path, std::filesystem::perms::owner_all);
-    return path.string();
+    return path;
   }
 
   void Store(int number, int replicas, const std::string& result = kAllowed,
@@ -97,7 +91,7 @@ class PolicyCommandsTest : public ::testing::Test {
   std::istringstream in_;
   std::ostringstream out_, err_;
   std::stop_source stop_;
-  std::filesystem::path folder_;
+  const testing::TemporaryDirectory directory_;
 };
 
 TEST_F(PolicyCommandsTest, AReplayWithoutFlipsEndsWithCode0) {

@@ -1,10 +1,7 @@
 // A connection with TLS: the server's certificate is checked against the CA that --ca-file names.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
-#include <filesystem>
-#include <fstream>
 #include <sstream>
 #include <string>
 
@@ -12,22 +9,17 @@
 #include "tests/cli/fake_server.h"
 #include "tests/cli/sample_messages.h"
 #include "tests/support/certificates/certificates.h"
+#include "tests/support/temporary_directory.h"
 
 namespace capstan::cli {
 namespace {
 
 class TlsTest : public ::testing::Test {
  protected:
-  TlsTest() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "tls_test.XXXXXX").string();
-    directory_ = mkdtemp(pattern.data());
-    server_.catalog.action = ScaleDeploymentAction();
-  }
-  ~TlsTest() override { std::filesystem::remove_all(directory_); }
+  TlsTest() { server_.catalog.action = ScaleDeploymentAction(); }
 
   int ListActionsTrusting(const std::string& certificate) {
-    const std::string ca_file = directory_ + "/ca.pem";
-    std::ofstream(ca_file) << certificate;
+    const std::string ca_file = directory_.Write("ca.pem", certificate);
     Environment environment{
         .in = in_,
         .out = out_,
@@ -38,7 +30,7 @@ class TlsTest : public ::testing::Test {
     return cli::Run({"action", "list"}, environment);
   }
 
-  std::string directory_;
+  const testing::TemporaryDirectory directory_;
   const testing::CertificateAuthority authority_;
   const testing::KeyPair pair_ = authority_.Issue("IP:127.0.0.1");
   FakeServer server_{grpc::SslServerCredentials([this] {

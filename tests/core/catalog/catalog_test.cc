@@ -2,13 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
-
-#include <filesystem>
-#include <fstream>
 
 #include "tests/core/catalog/fixtures.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temporary_directory.h"
 
 namespace capstan::catalog {
 namespace {
@@ -17,20 +14,12 @@ using ::capstan::testing::StatusIs;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-// An empty directory that goes away with the test.
 class CatalogTest : public ::testing::Test {
  protected:
-  CatalogTest() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "catalog_test.XXXXXX").string();
-    directory_ = mkdtemp(pattern.data());
-  }
-  ~CatalogTest() override { std::filesystem::remove_all(directory_); }
+  void Write(std::string_view file, std::string_view text) { temporary_.Write(file, text); }
 
-  void Write(std::string_view file, std::string_view text) {
-    std::ofstream(std::filesystem::path(directory_) / file) << text;
-  }
-
-  std::string directory_;
+  const testing::TemporaryDirectory temporary_;
+  const std::string directory_ = temporary_.path();
 };
 
 TEST_F(CatalogTest, S2_11_TheShippedCatalogIsListedByName) {

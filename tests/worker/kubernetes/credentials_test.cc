@@ -2,11 +2,8 @@
 
 #include <gmock/gmock.h>
 
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-
 #include "tests/support/status_matchers.h"
+#include "tests/support/temporary_directory.h"
 
 namespace capstan::kubernetes {
 namespace {
@@ -19,19 +16,12 @@ using ::testing::IsEmpty;
 
 class CredentialsTest : public ::testing::Test {
  protected:
-  CredentialsTest() {
-    char name[] = "/tmp/capstan-credentials-XXXXXX";
-    folder_ = mkdtemp(name);
-  }
-  ~CredentialsTest() override { std::filesystem::remove_all(folder_); }
-
   std::string Write(const std::string& name, const std::string& text) {
-    const std::string path = folder_ + "/" + name;
-    std::ofstream(path) << text;
-    return path;
+    return directory_.Write(name, text);
   }
 
-  std::string folder_;
+  const testing::TemporaryDirectory directory_;
+  const std::string folder_ = directory_.path();
 };
 
 constexpr char kKubeconfig[] = R"(apiVersion: v1

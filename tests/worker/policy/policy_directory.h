@@ -2,7 +2,6 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <condition_variable>
 #include <filesystem>
@@ -15,6 +14,7 @@
 
 #include "core/clock.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temporary_directory.h"
 #include "worker/policy/policy_store.h"
 #include "worker/policy/rego_policy_engine.h"
 
@@ -23,14 +23,6 @@ namespace capstan::policy {
 // Removed at the end of the test.
 class PolicyDirectory {
  public:
-  PolicyDirectory() {
-    std::string name = (std::filesystem::temp_directory_path() / "capstan-policy-XXXXXX").string();
-    path_ = mkdtemp(name.data());
-  }
-  ~PolicyDirectory() { std::filesystem::remove_all(path_); }
-  PolicyDirectory(const PolicyDirectory&) = delete;
-  PolicyDirectory& operator=(const PolicyDirectory&) = delete;
-
   std::string path() const { return path_.string(); }
 
   // As a careful editor writes: the file is there with all its text or not at all.
@@ -57,7 +49,8 @@ class PolicyDirectory {
   }
 
  private:
-  std::filesystem::path path_;
+  const testing::TemporaryDirectory directory_;
+  const std::filesystem::path path_ = directory_.path();
 };
 
 // A rule that never denies, and one that always does.
