@@ -2,6 +2,7 @@
 
 #include <sstream>
 
+#include "absl/strings/str_join.h"
 #include "cli/exit_code.h"
 #include "cli/option_kit.h"
 #include "core/text.h"
@@ -33,6 +34,19 @@ std::vector<std::string> ForParser(const std::vector<std::string>& arguments) {
     }
   }
   return reversed;
+}
+
+// What is wrong with the words that name the command; empty when they name one.
+std::string CommandProblem(const CLI::App& root) {
+  const CLI::App* app = &root;
+  while (!app->get_subcommands().empty()) app = app->get_subcommands().front();
+  std::vector<std::string> known;
+  for (const CLI::App* command : app->get_subcommands({})) known.push_back(command->get_name());
+  if (known.empty()) return "";
+  const std::vector<std::string> rest = root.remaining(true);
+  return Cat("Error: ", app->get_name(), ": got ",
+             rest.empty() ? "nothing" : Cat("\"", rest.front(), "\""), ", want one of ",
+             absl::StrJoin(known, ", "), "\nRun with --help for more information.\n");
 }
 
 }  // namespace
@@ -113,6 +127,9 @@ ParsedOptions ParseOptions(const std::vector<std::string>& arguments,
   try {
     app.parse(reversed);
   } catch (const CLI::ParseError& error) {
+    const bool required = dynamic_cast<const CLI::RequiredError*>(&error) != nullptr;
+    if (std::string problem = required ? CommandProblem(app) : ""; !problem.empty())
+      return {.options = std::nullopt, .usage = {.exit_code = kUsage, .text = std::move(problem)}};
     std::ostringstream out, err;
     const bool help = app.exit(error, out, err) == 0;
     return {.options = std::nullopt,

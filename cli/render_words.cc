@@ -5,6 +5,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_join.h"
 #include "cli/text_format.h"
+#include "core/target_name.h"
 #include "core/text.h"
 
 namespace capstan::cli {
@@ -33,10 +34,7 @@ bool AwaitsApproval(const Execution& execution) {
          execution.block_reason() == Execution::BLOCK_REASON_APPROVAL;
 }
 
-std::string TargetText(const v1::Target& target) {
-  return OneLine(Cat(target.kind(), " ", target.namespace_(),
-                     target.namespace_().empty() ? "" : "/", target.name()));
-}
+std::string TargetText(const v1::Target& target) { return OneLine(capstan::TargetText(target)); }
 
 std::string JobText(const v1::Job& job) { return OneLine(Cat(job.namespace_(), "/", job.name())); }
 

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <iterator>
+#include <map>
+#include <string>
 #include <string_view>
 
 #include "absl/strings/ascii.h"
@@ -27,12 +29,11 @@ Findings Read(const google::rpc::Status& details) {
   google::rpc::ErrorInfo info;
   google::rpc::BadRequest bad_request;
   google::rpc::PreconditionFailure precondition;
+  std::map<std::string, std::string> metadata;
   for (const google::protobuf::Any& any : details.details()) {
     if (any.UnpackTo(&info)) {
       findings.reason = OneLine(info.reason());
-      for (const auto& [key, value] : info.metadata()) {
-        Append(&findings.lines, "  ", OneLine(key), ": ", OneLine(value), "\n");
-      }
+      metadata.insert(info.metadata().begin(), info.metadata().end());
     } else if (any.UnpackTo(&bad_request)) {
       findings.names_fields = bad_request.field_violations_size() > 0;
       for (const auto& violation : bad_request.field_violations()) {
@@ -45,6 +46,10 @@ Findings Read(const google::rpc::Status& details) {
                OneLine(violation.description()), "\n");
       }
     }
+  }
+  if (findings.names_fields) metadata.erase("field");  // named by its line
+  for (const auto& [key, value] : metadata) {
+    Append(&findings.lines, "  ", OneLine(key), ": ", OneLine(value), "\n");
   }
   return findings;
 }

@@ -12,6 +12,9 @@ namespace capstan {
 // "Deployment/shop/web", or "Node/n1" for a kind without namespaces.
 std::string TargetKey(const v1::Target& target);
 
+// For people: "Deployment shop/web", or "Node n1".
+std::string TargetText(const v1::Target& target);
+
 // "targets/Deployment/shop/web" and back; nullopt when it is anything else.
 std::string TargetName(std::string_view key);
 std::optional<std::string> ParseTargetName(std::string_view name);

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/machine/action_builder.h"
 #include "core/machine/approvals.h"
+#include "core/target_name.h"
 
 namespace capstan::machine {
 namespace {
@@ -285,8 +286,7 @@ Transition On(const Action& action, const Validated& validated, absl::Time now) 
   if (!validated.target_found) {
     return Finish(std::move(builder), action, Execution::STATE_FAILED,
                   Execution::FAILURE_REASON_PRECONDITION_FAILED,
-                  absl::StrCat(validated.target.kind(), " ", validated.target.namespace_(), "/",
-                               validated.target.name(), " does not exist"));
+                  absl::StrCat(TargetText(validated.target), " does not exist"));
   }
   for (const v1::ConditionResult& result : validated.preconditions) {
     *builder.Event().mutable_condition_evaluated()->mutable_result() = result;

@@ -347,6 +347,16 @@ TEST_F(CommandsTest, ManifestsSayWhatIsWrong) {
       2);
 }
 
+TEST_F(CommandsTest, AWordThatIsNoCommandIsNamedWithThoseThatAre) {
+  EXPECT_EQ(Command({"execution", "show", "executions/1"}), 2);
+  EXPECT_THAT(err(), HasSubstr("Error: execution: got \"show\", want one of "));
+  EXPECT_THAT(err(), HasSubstr("get, "));
+  EXPECT_EQ(Command({"perform"}), 2);
+  EXPECT_THAT(err(), HasSubstr("Error: capstan: got \"perform\", want one of action, execution, "));
+  EXPECT_EQ(Command({"stop"}), 2);
+  EXPECT_THAT(err(), HasSubstr("Error: stop: got nothing, want one of create, "));
+}
+
 TEST_F(CommandsTest, VersionIsTextOrJson) {
   EXPECT_EQ(Command({"version"}), 0);
   EXPECT_EQ(Command({"version", "-o", "json"}), 0);

@@ -149,6 +149,23 @@ TEST(RpcErrorTest, NamesTheFieldsThatAreWrong) {
             "  parameters.replicas: got 1001, want 0 to 1000\n");
 }
 
+TEST(RpcErrorTest, NamesAFieldOnceAndTheRestInOrder) {
+  auto info = Parse<google::rpc::ErrorInfo>(
+      "reason: 'INVALID_REQUEST' metadata { key: 'zone' value: 'b' } metadata { key: 'field' "
+      "value: "
+      "'action' } metadata { key: 'action' value: 'Scale' } metadata { key: 'limit' value: '3' }");
+  auto bad_request = Parse<google::rpc::BadRequest>(
+      "field_violations { field: 'action' description: 'got nothing' }");
+
+  EXPECT_EQ(
+      ErrorText(WithDetails(grpc::StatusCode::INVALID_ARGUMENT, "no", info, bad_request), "a:1"),
+      "Error: INVALID_ARGUMENT INVALID_REQUEST\n"
+      "  action: got nothing\n"
+      "  action: Scale\n"
+      "  limit: 3\n"
+      "  zone: b\n");
+}
+
 TEST(RpcErrorTest, ShowsMetadataAndWhenToComeBack) {
   auto info = Parse<google::rpc::ErrorInfo>(
       "reason: 'REQUEST_ID_REUSED' metadata { key: 'execution' value: 'executions/1' }");

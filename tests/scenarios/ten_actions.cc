@@ -231,7 +231,7 @@ void TenActions::AddNodes() {
        .denied = OnNode("CordonNode", "master"),
        .rule = "node-safety/control-plane",
        .impossible = OnNode("CordonNode", "absent"),
-       .reason = "does not exist",
+       .reason = "Node absent does not exist",
        .postcondition = "node_unschedulable",
        .inverse = "UncordonNode"});
   Add({.action = "DrainNode",
@@ -246,7 +246,7 @@ void TenActions::AddNodes() {
        .denied = OnNode("DrainNode", "master"),
        .rule = "node-safety/control-plane",
        .impossible = OnNode("DrainNode", "absent"),
-       .reason = "does not exist",
+       .reason = "Node absent does not exist",
        .postcondition = "node_drained",
        .inverse = "UncordonNode"});
   Add({.action = "UncordonNode",
@@ -258,7 +258,7 @@ void TenActions::AddNodes() {
        .denied = OnNode("UncordonNode", "master"),
        .rule = "node-safety/control-plane",
        .impossible = OnNode("UncordonNode", "absent"),
-       .reason = "does not exist",
+       .reason = "Node absent does not exist",
        .postcondition = "node_schedulable",
        .inverse = "CordonNode"});
 }
