@@ -156,6 +156,8 @@ grpcurl -plaintext -d '{"action": "ScaleDeployment", "request_id": "$(cat /proc/
 TEXT
 if [ $stay = 1 ]; then
   say "everything keeps running; Ctrl-C ends it"
-  while sleep 3600; do :; done
+  sleep infinity &  # waited for, so that a signal is answered at once
+  pids+=($!)
+  wait $!
 fi
 [ $cluster = own ] || echo "(./dev run leaves the system up to try that; this demonstration now cleans up)"
