@@ -16,11 +16,6 @@ std::string TargetKey(const v1::Target& target) {
   return Cat(target.kind(), "/", target.namespace_(), "/", target.name());
 }
 
-std::string TargetText(const v1::Target& target) {
-  return Cat(target.kind(), " ", target.namespace_(), target.namespace_().empty() ? "" : "/",
-             target.name());
-}
-
 std::string TargetName(std::string_view key) { return Cat(kPrefix, key); }
 
 std::optional<std::string> ParseTargetName(std::string_view name) {

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "capstan/v1/execution.pb.h"
+#include "core/text.h"
 
 namespace capstan {
 
@@ -13,7 +14,10 @@ namespace capstan {
 std::string TargetKey(const v1::Target& target);
 
 // For people: "Deployment shop/web", or "Node n1".
-std::string TargetText(const v1::Target& target);
+inline std::string TargetText(const v1::Target& target) {
+  return Cat(target.kind(), " ", target.namespace_(), target.namespace_().empty() ? "" : "/",
+             target.name());
+}
 
 // "targets/Deployment/shop/web" and back; nullopt when it is anything else.
 std::string TargetName(std::string_view key);
