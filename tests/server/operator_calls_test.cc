@@ -318,5 +318,19 @@ TEST_F(OperatorTest, AChangedByteOfTheAuditLogIsFound) {
   EXPECT_GE(verify().problems_size(), 2) << "the missing end";
 }
 
+TEST_F(OperatorTest, AnAuditChainThatLostItsEndAndGrewSinceIsReadToItsEnd) {
+  for (int i = 0; i < 3; ++i) Accept(ScaleRequest());
+  Sql("DELETE FROM audit WHERE number = 2 RETURNING 1");
+  Sql("UPDATE audit_chain SET number = 2 RETURNING 1");
+
+  v1::VerifyAuditResponse found;
+  ASSERT_TRUE(
+      Call(server().admin(), &v1::AdminService::Stub::VerifyAudit, v1::VerifyAuditRequest(), found)
+          .ok());
+
+  ASSERT_THAT(found.problems(), SizeIs(1));
+  EXPECT_EQ(found.problems(0).message(), "the chain ends at row 1, want 2");
+}
+
 }  // namespace
 }  // namespace capstan::server
