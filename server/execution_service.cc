@@ -114,6 +114,9 @@ grpc::ServerUnaryReactor* AnswerWithSuccessor(const Parts& parts, std::string_vi
     if (!list.ok()) return Answer(reactor, *rpc, list.status());
     absl::StatusOr<Successor> next = make(**list);
     if (!next.ok()) return Answer(reactor, *rpc, next.status());
+    Request body = *request;
+    body.clear_request_id();
+    next->links.request_hash = MessageHash(body);
     const auto kept = std::make_shared<const Successor>(*std::move(next));
     CheckAndSubmit(parts, *rpc, kept->request, kept->links,
                    [=, &parts](const absl::StatusOr<storage::SubmitResult>& result) {
