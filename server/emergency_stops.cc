@@ -176,6 +176,11 @@ absl::Status StopNow(const Parts& parts, const std::string& caller,
                           {"cancel_running", request.cancel_running() ? "true" : "false"},
                           {"reason", request.reason()}});
   CAPSTAN_ASSIGN_OR_RETURN(const StopRow stored, parts.admin.Stop(stop));
+  if (stored.scope != stop.scope || stored.subject != stop.subject) {
+    return Error(absl::StatusCode::kAlreadyExists, "REQUEST_ID_REUSED",
+                 Cat("request_id: was used with another scope, by ", StopName(stored.id)),
+                 {{"stop", StopName(stored.id)}});
+  }
   *response.mutable_stop() = ToProto(stored);
   // After its commit, in later statements: what was launched before it is seen now.
   if (request.cancel_running() && !stored.lifted_at) {

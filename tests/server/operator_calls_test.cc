@@ -119,6 +119,26 @@ TEST_F(OperatorTest, S2_21_AStopIsMadeListedAndLifted) {
   ASSERT_TRUE(Call(server().admin(), lifting, lift, lifted).ok()) << "again is fine";
 }
 
+TEST_F(OperatorTest, S2_21_ARequestIdOfAStopIsRefusedForAnotherScope) {
+  const auto stop = &v1::AdminService::Stub::EmergencyStop;
+  v1::EmergencyStopRequest request;
+  v1::EmergencyStopResponse response;
+  request.set_request_id(kRequestId);
+  request.set_reason("fire");
+  request.mutable_scope()->set_namespace_("shop");
+  ASSERT_TRUE(Call(server().admin(), stop, request, response).ok());
+  request.mutable_scope()->set_namespace_("bank");
+  grpc::Status status = Call(server().admin(), stop, request, response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::ALREADY_EXISTS);
+  EXPECT_EQ(ReasonOf(status), "REQUEST_ID_REUSED");
+  EXPECT_THAT(status.error_message(), HasSubstr("request_id: "));
+  request.mutable_scope()->set_all(true);
+  status = Call(server().admin(), stop, request, response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::ALREADY_EXISTS);
+  EXPECT_EQ(Count("stop"), 1);
+  EXPECT_EQ(Count("audit"), 1);
+}
+
 TEST_F(OperatorTest, S2_21_LiftingSaysBeforehandWhatWillStartAndThenWakesIt) {
   v1::EmergencyStopRequest request;
   request.mutable_scope()->set_all(true);
