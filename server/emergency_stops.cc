@@ -190,7 +190,8 @@ absl::Status StopNow(const Parts& parts, const std::string& caller,
 }
 
 absl::Status ListStopsNow(const Parts& parts, v1::ListEmergencyStopsResponse& response) {
-  CAPSTAN_ASSIGN_OR_RETURN(const std::vector<StopRow> stops, parts.admin.StopsInForce());
+  CAPSTAN_ASSIGN_OR_RETURN(std::vector<StopRow> stops, parts.admin.StopsInForce());
+  if (stops.size() > kMostListed) stops.resize(kMostListed);
   for (const StopRow& stop : stops) *response.add_stops() = ToProto(stop);
   return absl::OkStatus();
 }

@@ -200,6 +200,20 @@ TEST_F(Targets, S2_21_AStopRefusesLaunchesInItsScopeFromItsCommitOn) {
   EXPECT_THAT(admin().LiftStop(900, "sre", "none", ""), StatusIs(absl::StatusCode::kNotFound));
 }
 
+TEST_F(Targets, S2_21_TheOldestOfManyStopsStillStops) {
+  const HeldExecution held = SubmitAndClaim(NewWorker());
+  ASSERT_OK(admin().Stop(
+      {.scope = StopScope::kNamespace, .subject = "shop", .caller = "sre", .reason = "fire"}));
+  Sql("INSERT INTO stop (scope, subject, caller, reason, request_id) "
+      "SELECT 2, 'other-' || n, 'sre', 'fire', '' FROM generate_series(1, 1000) AS n RETURNING 1");
+  storage::Commit launch = MakeStep(held, v1::Execution::STATE_VALIDATING);
+  launch.stop_test = storage::Commit::StopTest::kNotStopped;
+  launch.launch = {"shop", "ScaleDeployment", ""};
+
+  EXPECT_THAT(Commit(launch), IsOkAndHolds(CommitResult::kStopMoved));
+  EXPECT_THAT(leases().StopsInForce(), IsOkAndHolds(SizeIs(1001)));
+}
+
 TEST_F(Targets, S2_21_OnlyAStopThatIsNewIsAudited) {
   const NewStop stop{.scope = StopScope::kAll,
                      .subject = "",
