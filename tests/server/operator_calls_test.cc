@@ -1,6 +1,7 @@
 // Approvals, emergency stops, targets, stored policy decisions, the audit log.
 #include "absl/strings/str_cat.h"
 #include "capstan/engine/v1/action_state.pb.h"
+#include "server/cancel.h"
 #include "tests/server/operator_fixture.h"
 
 namespace capstan::server {
@@ -199,6 +200,22 @@ TEST_F(OperatorTest, S2_21_RunningOnesAreCancelledWhenAsked) {
   const auto signals = leases().ReadSignals(held.id, 0);
   ASSERT_OK(signals);
   EXPECT_THAT((*signals)[0].reason, HasSubstr(stopped.stop().name()));
+  EXPECT_EQ(Count("signal"), 1);
+}
+
+TEST_F(OperatorTest, S2_21_WhatEndsBeforeItsCancelIsNotCountedAsCancelled) {
+  const std::string ended = Accept(ScaleRequest()), live = Accept(ScaleRequest());
+  google::protobuf::RepeatedPtrField<std::string> cancelled;
+
+  ASSERT_OK(CancelLive(
+      reader(), {}, "sre", "fire",
+      [&](std::vector<ExecutionId> page) {
+        RunToEnd(ended);
+        return page;
+      },
+      cancelled));
+
+  EXPECT_THAT(cancelled, ElementsAre(live));
   EXPECT_EQ(Count("signal"), 1);
 }
 
