@@ -1,21 +1,29 @@
-// The signal that asks an execution to cancel, with its entry of the audit log.
+// Asks executions to cancel, with an entry of the audit log for each.
 #pragma once
 
+#include <functional>
 #include <string>
+#include <vector>
 
-#include "server/audit_text.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "google/protobuf/repeated_field.h"
+#include "storage/reader.h"
 #include "storage/types.h"
 
 namespace capstan::server {
 
-inline storage::NewSignal CancelSignal(const std::string& caller, const std::string& execution,
-                                       const std::string& reason) {
-  return {
-      .kind = storage::SignalKind::kCancel,
-      .caller = caller,
-      .reason = reason,
-      .audit = AuditText(
-          {{"kind", "cancel"}, {"caller", caller}, {"execution", execution}, {"reason", reason}})};
-}
+storage::NewSignal CancelSignal(const std::string& caller, const std::string& execution,
+                                const std::string& reason);
+
+// Those of some executions that are to be cancelled.
+using Choose =
+    std::function<absl::StatusOr<std::vector<ExecutionId>>(std::vector<ExecutionId> page)>;
+
+// Cancels those live executions that `filter` finds and `choose` takes, page by page, at most
+// 10,000; adds their names to `cancelled`. One that has ended meanwhile is left out.
+absl::Status CancelLive(storage::Reader& reader, const storage::ExecutionFilter& filter,
+                        const std::string& caller, const std::string& reason, const Choose& choose,
+                        google::protobuf::RepeatedPtrField<std::string>& cancelled);
 
 }  // namespace capstan::server

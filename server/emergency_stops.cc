@@ -7,6 +7,7 @@
 #include "core/catalog/dns_name.h"
 #include "core/status_macros.h"
 #include "core/text.h"
+#include "server/audit_text.h"
 #include "server/cancel.h"
 #include "server/errors.h"
 #include "server/proto_time.h"
@@ -23,7 +24,6 @@ using storage::StopScope;
 constexpr std::string_view kStopPrefix = "stops/";
 constexpr std::string_view kWorkerPrefix = "workers/";
 constexpr int kPage = 1000;
-constexpr int kMostCancelled = 10'000;
 constexpr int kMostListed = 1000;
 
 std::string StopName(std::int64_t id) { return Cat(kStopPrefix, id); }
@@ -97,38 +97,36 @@ absl::StatusOr<storage::NewStop> CheckStop(const Parts& parts,
   return stop;
 }
 
+// Those of some executions that the stop covers.
+absl::StatusOr<std::vector<ExecutionId>> CoveredBy(const Parts& parts, const StopRow& stop,
+                                                   const std::vector<ExecutionId>& ids) {
+  CAPSTAN_ASSIGN_OR_RETURN(const std::vector<v1::Execution> executions,
+                           ReadSnapshots(parts.reader, ids));
+  std::vector<ExecutionId> covered;
+  for (const v1::Execution& execution : executions) {
+    const ExecutionId id = *ParseExecutionName(execution.name());
+    std::string worker;
+    if (stop.scope == StopScope::kWorker) {
+      CAPSTAN_ASSIGN_OR_RETURN(const storage::StandingRow standing, parts.reader.ReadStanding(id));
+      worker = standing.worker.ToString();
+    }
+    if (storage::Covers(stop, {execution.target().namespace_(), execution.action(), worker}))
+      covered.push_back(id);
+  }
+  return covered;
+}
+
 // Cancels what has been launched in the stop's scope.
 absl::Status CancelRunning(const Parts& parts, const StopRow& stop,
                            v1::EmergencyStopResponse& response) {
   storage::ExecutionFilter filter;
   filter.states = {v1::Execution::STATE_RUNNING};
   if (stop.scope == StopScope::kAction) filter.action = stop.subject;
-  ExecutionId after;
-  while (response.cancelled_size() < kMostCancelled) {
-    CAPSTAN_ASSIGN_OR_RETURN(const std::vector<ExecutionId> ids,
-                             parts.reader.ListLive(filter, after, kPage));
-    if (ids.empty()) return absl::OkStatus();
-    after = ids.back();
-    CAPSTAN_ASSIGN_OR_RETURN(const std::vector<v1::Execution> executions,
-                             ReadSnapshots(parts.reader, ids));
-    for (const v1::Execution& execution : executions) {
-      const std::optional<ExecutionId> id = ParseExecutionName(execution.name());
-      std::string worker;
-      if (stop.scope == StopScope::kWorker) {
-        CAPSTAN_ASSIGN_OR_RETURN(const storage::StandingRow standing,
-                                 parts.reader.ReadStanding(*id));
-        worker = standing.worker.ToString();
-      }
-      if (!storage::Covers(stop, {execution.target().namespace_(), execution.action(), worker}))
-        continue;
-      const std::string reason = Cat("emergency stop ", StopName(stop.id), ": ", stop.reason);
-      CAPSTAN_RETURN_IF_ERROR(
-          parts.reader.AppendSignal(*id, CancelSignal(stop.caller, execution.name(), reason))
-              .status());
-      response.add_cancelled(execution.name());
-    }
-  }
-  return absl::OkStatus();
+  return CancelLive(
+      parts.reader, filter, stop.caller,
+      Cat("emergency stop ", StopName(stop.id), ": ", stop.reason),
+      [&](const std::vector<ExecutionId>& page) { return CoveredBy(parts, stop, page); },
+      *response.mutable_cancelled());
 }
 
 absl::StatusOr<std::int64_t> CheckStopName(const std::string& name) {
@@ -176,6 +174,11 @@ absl::Status StopNow(const Parts& parts, const std::string& caller,
                           {"cancel_running", request.cancel_running() ? "true" : "false"},
                           {"reason", request.reason()}});
   CAPSTAN_ASSIGN_OR_RETURN(const StopRow stored, parts.admin.Stop(stop));
+  if (stored.scope != stop.scope || stored.subject != stop.subject) {
+    return Error(absl::StatusCode::kAlreadyExists, "REQUEST_ID_REUSED",
+                 Cat("request_id: was used with another scope, by ", StopName(stored.id)),
+                 {{"stop", StopName(stored.id)}});
+  }
   *response.mutable_stop() = ToProto(stored);
   // After its commit, in later statements: what was launched before it is seen now.
   if (request.cancel_running() && !stored.lifted_at) {
@@ -185,7 +188,8 @@ absl::Status StopNow(const Parts& parts, const std::string& caller,
 }
 
 absl::Status ListStopsNow(const Parts& parts, v1::ListEmergencyStopsResponse& response) {
-  CAPSTAN_ASSIGN_OR_RETURN(const std::vector<StopRow> stops, parts.admin.StopsInForce());
+  CAPSTAN_ASSIGN_OR_RETURN(std::vector<StopRow> stops, parts.admin.StopsInForce());
+  if (stops.size() > kMostListed) stops.resize(kMostListed);
   for (const StopRow& stop : stops) *response.add_stops() = ToProto(stop);
   return absl::OkStatus();
 }

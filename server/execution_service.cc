@@ -23,9 +23,6 @@
 namespace capstan::server {
 namespace {
 
-// Most executions that one call cancels.
-constexpr int kMostCancelled = 10'000;
-
 // One BatchExecuteActions in progress; the last answer that arrives ends the call.
 struct Batch {
   grpc::ServerUnaryReactor* reactor;
@@ -114,6 +111,9 @@ grpc::ServerUnaryReactor* AnswerWithSuccessor(const Parts& parts, std::string_vi
     if (!list.ok()) return Answer(reactor, *rpc, list.status());
     absl::StatusOr<Successor> next = make(**list);
     if (!next.ok()) return Answer(reactor, *rpc, next.status());
+    Request body = *request;
+    body.clear_request_id();
+    next->links.request_hash = MessageHash(body);
     const auto kept = std::make_shared<const Successor>(*std::move(next));
     CheckAndSubmit(parts, *rpc, kept->request, kept->links,
                    [=, &parts](const absl::StatusOr<storage::SubmitResult>& result) {
@@ -146,21 +146,9 @@ absl::Status CancelAllNow(const Parts& parts, const std::string& caller,
   CAPSTAN_RETURN_IF_ERROR(CheckCancelAll(request));
   storage::ExecutionFilter filter;
   filter.parent = request.parent();
-  ExecutionId after;
-  while (response.cancelled_size() < kMostCancelled) {
-    CAPSTAN_ASSIGN_OR_RETURN(const std::vector<ExecutionId> ids,
-                             parts.reader.ListLive(filter, after, kMaxPageSize));
-    if (ids.empty()) return absl::OkStatus();
-    after = ids.back();
-    for (const ExecutionId& id : ids) {
-      const std::string name = ExecutionName(id);
-      CAPSTAN_ASSIGN_OR_RETURN(
-          const storage::SignalResult stored,
-          parts.reader.AppendSignal(id, CancelSignal(caller, name, request.reason())));
-      if (stored == storage::SignalResult::kStored) response.add_cancelled(name);
-    }
-  }
-  return absl::OkStatus();
+  const auto all = [](std::vector<ExecutionId> page) { return page; };
+  return CancelLive(parts.reader, filter, caller, request.reason(), all,
+                    *response.mutable_cancelled());
 }
 
 }  // namespace

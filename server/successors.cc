@@ -61,9 +61,6 @@ absl::StatusOr<Successor> MakeRetry(const v1::RetryExecutionRequest& request,
   next.links.retry_of = execution.name();
   next.links.rollback_of = accepted.rollback_of();
   if (!request.accept_repeated_effect()) next.links.expected = accepted.expected();
-  v1::RetryExecutionRequest body = request;
-  body.clear_request_id();
-  next.links.request_hash = MessageHash(body);
   return next;
 }
 
@@ -96,9 +93,6 @@ absl::StatusOr<Successor> MakeRollback(const v1::RollbackExecutionRequest& reque
   if (accepted.has_parent()) *next.request.mutable_parent() = accepted.parent();
   next.links.rollback_of = execution.name();
   next.links.expected = execution.outcome().resources(0).after();
-  v1::RollbackExecutionRequest body = request;
-  body.clear_request_id();
-  next.links.request_hash = MessageHash(body);
   return next;
 }
 

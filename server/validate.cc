@@ -22,6 +22,17 @@ constexpr int kLowestPriority = 5;
 // Of a caller's text repeated in an error.
 constexpr std::size_t kMaxQuotedBytes = 80;
 
+std::string StableBytes(const google::protobuf::Message& message) {
+  std::string bytes;
+  {
+    google::protobuf::io::StringOutputStream stream(&bytes);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    coded.SetSerializationDeterministic(true);  // maps in order of their keys
+    message.SerializeToCodedStream(&coded);
+  }
+  return bytes;
+}
+
 std::string Quote(std::string_view text) {
   if (text.empty()) return "nothing";
   if (text.size() <= kMaxQuotedBytes) return Cat("\"", std::string(text), "\"");
@@ -169,18 +180,11 @@ std::string RequestHash(const v1::ExecuteActionRequest& request) {
   v1::ExecuteActionRequest body = request;
   body.clear_request_id();
   body.clear_wait_until();
-  return MessageHash(body);
+  return Sha256(StableBytes(body));
 }
 
 std::string MessageHash(const google::protobuf::Message& body) {
-  std::string bytes;
-  {
-    google::protobuf::io::StringOutputStream stream(&bytes);
-    google::protobuf::io::CodedOutputStream coded(&stream);
-    coded.SetSerializationDeterministic(true);  // maps in order of their keys
-    body.SerializeToCodedStream(&coded);
-  }
-  return Sha256(bytes);
+  return Sha256(Cat(body.GetTypeName(), "\n", StableBytes(body)));
 }
 
 absl::Status CheckBatch(const v1::BatchExecuteActionsRequest& request) {

@@ -45,7 +45,7 @@ absl::StatusOr<CheckedAction> CheckExecuteAction(const v1::ExecuteActionRequest&
 // What tells two requests apart that carry the same request_id: SHA-256 over the request without
 // request_id and wait_until, the same for the same content on every server.
 std::string RequestHash(const v1::ExecuteActionRequest& request);
-// The same for any other request; the caller takes its request_id out.
+// The same for a request of another kind, and of its kind; the caller takes its request_id out.
 std::string MessageHash(const google::protobuf::Message& body);
 
 absl::Status CheckBatch(const v1::BatchExecuteActionsRequest& request);

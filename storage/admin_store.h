@@ -1,6 +1,7 @@
 // What operators read and change: emergency stops, targets, open approvals, policy decisions, the
 // audit log.
-// Blocking, thread-safe (one connection). Changes are audited in their own transaction. Errors:
+// Blocking, thread-safe (one connection). What changes something is audited in its transaction.
+// Errors:
 // UNAVAILABLE, the database is away; for a change: it may have happened, do it again.
 #pragma once
 
@@ -26,7 +27,7 @@ class AdminStore {
   virtual ~AdminStore() = default;
 
   // Makes a stop: from its commit on no launch in its scope is stored. The same caller and
-  // request_id give the stop that is there.
+  // request_id give the stop that is there, which may be one of another scope.
   virtual absl::StatusOr<StopRow> Stop(const NewStop& stop) = 0;
   // Ends a stop; ended already is fine. NOT_FOUND.
   virtual absl::StatusOr<StopRow> LiftStop(std::int64_t id, const std::string& caller,

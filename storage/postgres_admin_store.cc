@@ -39,10 +39,10 @@ PostgresAdminStore::PostgresAdminStore(const StoreOptions& options, const Observ
 template <class Work>
 absl::Status PostgresAdminStore::Change(const std::string& audit, Work work) {
   absl::MutexLock lock(&mu_);
-  return RunTransaction(connection_, [&](Transaction& transaction) {
-    absl::Status done = work(connection_);
-    if (done.ok() && !audit.empty()) done = audit_.Append(connection_, {audit});
-    return done.ok() ? transaction.Commit() : done;
+  return RunTransaction(connection_, [&](Transaction& transaction) -> absl::Status {
+    CAPSTAN_ASSIGN_OR_RETURN(const bool changed, work(connection_));
+    if (changed && !audit.empty()) CAPSTAN_RETURN_IF_ERROR(audit_.Append(connection_, {audit}));
+    return transaction.Commit();
   });
 }
 
@@ -53,7 +53,7 @@ absl::StatusOr<Rows> PostgresAdminStore::Read(const Statement& statement, const 
 
 absl::StatusOr<StopRow> PostgresAdminStore::Stop(const NewStop& stop) {
   StopRow stored;
-  CAPSTAN_RETURN_IF_ERROR(Change(stop.audit, [&](Connection& connection) -> absl::Status {
+  CAPSTAN_RETURN_IF_ERROR(Change(stop.audit, [&](Connection& connection) -> absl::StatusOr<bool> {
     CAPSTAN_RETURN_IF_ERROR(connection.Run(sql::kStopGate).status());
     CAPSTAN_ASSIGN_OR_RETURN(
         const Rows rows,
@@ -64,7 +64,7 @@ absl::StatusOr<StopRow> PostgresAdminStore::Stop(const NewStop& stop) {
                                             .Add(stop.reason)
                                             .Add(stop.request_id)));
     CAPSTAN_ASSIGN_OR_RETURN(stored, OneStop(rows, 0));
-    return absl::OkStatus();
+    return rows.Bool(0, 7);
   }));
   return stored;
 }
@@ -74,9 +74,12 @@ absl::StatusOr<StopRow> PostgresAdminStore::LiftStop(std::int64_t id, const std:
                                                      const std::string& audit) {
   CAPSTAN_ASSIGN_OR_RETURN(StopRow stop, ReadStop(id));
   if (stop.lifted_at.has_value()) return stop;
-  CAPSTAN_RETURN_IF_ERROR(Change(audit, [&](Connection& connection) -> absl::Status {
+  CAPSTAN_RETURN_IF_ERROR(Change(audit, [&](Connection& connection) -> absl::StatusOr<bool> {
     CAPSTAN_RETURN_IF_ERROR(connection.Run(sql::kStopGate).status());
-    return connection.Run(sql::kStopLift, Params().Add(id).Add(caller).Add(reason)).status();
+    CAPSTAN_ASSIGN_OR_RETURN(
+        const Rows lifted,
+        connection.Run(sql::kStopLift, Params().Add(id).Add(caller).Add(reason)));
+    return !lifted.empty();
   }));
   return ReadStop(id);
 }
@@ -101,7 +104,10 @@ absl::StatusOr<std::vector<ExecutionId>> PostgresAdminStore::ListStopped(const E
 }
 
 absl::Status PostgresAdminStore::Wake(const std::vector<ExecutionId>& ids) {
-  return Change("", [&](Connection& connection) { return WakeThese(connection, ids); });
+  return Change("", [&](Connection& connection) -> absl::StatusOr<bool> {
+    CAPSTAN_RETURN_IF_ERROR(WakeThese(connection, ids));
+    return true;
+  });
 }
 
 absl::StatusOr<std::vector<TargetRow>> PostgresAdminStore::ListTargets(const std::string& after,
@@ -121,7 +127,7 @@ absl::StatusOr<TargetRow> PostgresAdminStore::ReadTarget(const std::string& key)
 absl::StatusOr<TargetRow> PostgresAdminStore::ClearTargetBlock(const std::string& key,
                                                                const std::string& audit) {
   TargetRow cleared;
-  CAPSTAN_RETURN_IF_ERROR(Change(audit, [&](Connection& connection) -> absl::Status {
+  CAPSTAN_RETURN_IF_ERROR(Change(audit, [&](Connection& connection) -> absl::StatusOr<bool> {
     CAPSTAN_ASSIGN_OR_RETURN(LockedTargets locked, LockTargets(connection, {key}));
     TargetRow& row = locked.rows[key];
     if (row.blocked_by.IsNone()) {
@@ -131,7 +137,8 @@ absl::StatusOr<TargetRow> PostgresAdminStore::ClearTargetBlock(const std::string
     cleared = row;
     const TargetRow* const changed = &row;
     CAPSTAN_RETURN_IF_ERROR(StoreTargets(connection, {changed}));
-    return WakeThese(connection, next);
+    CAPSTAN_RETURN_IF_ERROR(WakeThese(connection, next));
+    return true;
   }));
   return cleared;
 }

@@ -38,7 +38,8 @@ class PostgresAdminStore final : public AdminStore {
  private:
   PostgresAdminStore(const StoreOptions& options, const Observer& observer, Clock& clock);
 
-  // Runs `work` in a transaction with `audit`, again after a deadlock or on a new connection.
+  // Runs `work` in a transaction, again after a deadlock or on a new connection; with `audit` when
+  // it says that it changed something.
   template <class Work>
   absl::Status Change(const std::string& audit, Work work) ABSL_LOCKS_EXCLUDED(mu_);
   // One reading statement, again on a new connection when the idle one has died.

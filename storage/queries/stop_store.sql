@@ -1,4 +1,5 @@
--- Makes an emergency stop; the same caller and request id again give the one that is there. stop_gate.sql comes first.
+-- Makes an emergency stop; the same caller and request id again give the one that is there. The last column tells which.
+-- stop_gate.sql comes first.
 -- $1 scope smallint, $2 subject text, $3 caller text, $4 reason text, $5 request_id text ('': none)
 -- Index: stop_request.
 WITH made AS (

@@ -1,6 +1,7 @@
 // Approvals, emergency stops, targets, stored policy decisions, the audit log.
 #include "absl/strings/str_cat.h"
 #include "capstan/engine/v1/action_state.pb.h"
+#include "server/cancel.h"
 #include "tests/server/operator_fixture.h"
 
 namespace capstan::server {
@@ -119,6 +120,26 @@ TEST_F(OperatorTest, S2_21_AStopIsMadeListedAndLifted) {
   ASSERT_TRUE(Call(server().admin(), lifting, lift, lifted).ok()) << "again is fine";
 }
 
+TEST_F(OperatorTest, S2_21_ARequestIdOfAStopIsRefusedForAnotherScope) {
+  const auto stop = &v1::AdminService::Stub::EmergencyStop;
+  v1::EmergencyStopRequest request;
+  v1::EmergencyStopResponse response;
+  request.set_request_id(kRequestId);
+  request.set_reason("fire");
+  request.mutable_scope()->set_namespace_("shop");
+  ASSERT_TRUE(Call(server().admin(), stop, request, response).ok());
+  request.mutable_scope()->set_namespace_("bank");
+  grpc::Status status = Call(server().admin(), stop, request, response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::ALREADY_EXISTS);
+  EXPECT_EQ(ReasonOf(status), "REQUEST_ID_REUSED");
+  EXPECT_THAT(status.error_message(), HasSubstr("request_id: "));
+  request.mutable_scope()->set_all(true);
+  status = Call(server().admin(), stop, request, response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::ALREADY_EXISTS);
+  EXPECT_EQ(Count("stop"), 1);
+  EXPECT_EQ(Count("audit"), 1);
+}
+
 TEST_F(OperatorTest, S2_21_LiftingSaysBeforehandWhatWillStartAndThenWakesIt) {
   v1::EmergencyStopRequest request;
   request.mutable_scope()->set_all(true);
@@ -179,6 +200,22 @@ TEST_F(OperatorTest, S2_21_RunningOnesAreCancelledWhenAsked) {
   const auto signals = leases().ReadSignals(held.id, 0);
   ASSERT_OK(signals);
   EXPECT_THAT((*signals)[0].reason, HasSubstr(stopped.stop().name()));
+  EXPECT_EQ(Count("signal"), 1);
+}
+
+TEST_F(OperatorTest, S2_21_WhatEndsBeforeItsCancelIsNotCountedAsCancelled) {
+  const std::string ended = Accept(ScaleRequest()), live = Accept(ScaleRequest());
+  google::protobuf::RepeatedPtrField<std::string> cancelled;
+
+  ASSERT_OK(CancelLive(
+      reader(), {}, "sre", "fire",
+      [&](std::vector<ExecutionId> page) {
+        RunToEnd(ended);
+        return page;
+      },
+      cancelled));
+
+  EXPECT_THAT(cancelled, ElementsAre(live));
   EXPECT_EQ(Count("signal"), 1);
 }
 
@@ -316,6 +353,20 @@ TEST_F(OperatorTest, AChangedByteOfTheAuditLogIsFound) {
   Sql("DELETE FROM audit WHERE number = 2 RETURNING 1");
   EXPECT_THAT(verify().problems(0).message(), HasSubstr("not as it was written"));
   EXPECT_GE(verify().problems_size(), 2) << "the missing end";
+}
+
+TEST_F(OperatorTest, AnAuditChainThatLostItsEndAndGrewSinceIsReadToItsEnd) {
+  for (int i = 0; i < 3; ++i) Accept(ScaleRequest());
+  Sql("DELETE FROM audit WHERE number = 2 RETURNING 1");
+  Sql("UPDATE audit_chain SET number = 2 RETURNING 1");
+
+  v1::VerifyAuditResponse found;
+  ASSERT_TRUE(
+      Call(server().admin(), &v1::AdminService::Stub::VerifyAudit, v1::VerifyAuditRequest(), found)
+          .ok());
+
+  ASSERT_THAT(found.problems(), SizeIs(1));
+  EXPECT_EQ(found.problems(0).message(), "the chain ends at row 1, want 2");
 }
 
 }  // namespace

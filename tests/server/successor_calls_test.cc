@@ -158,6 +158,33 @@ TEST_F(OperatorTest, S2_45_ThereIsNothingToRollBackBeforeItHasRun) {
   EXPECT_EQ(ReasonOf(Call(server().executions(), method, request, response)), "NOTHING_TO_UNDO");
 }
 
+TEST_F(OperatorTest, ARequestIdOfARetryIsRefusedForARollback) {
+  const std::string name = Accept(ScaleRequest());
+  End(name, Execution::STATE_FAILED, [](v1::StateChanged& changed) {
+    changed.mutable_outcome()->set_effect(Execution::EFFECT_APPLIED);
+    changed.mutable_outcome()->add_resources()->mutable_after();
+  });
+  v1::RetryExecutionRequest retry;
+  v1::RetryExecutionResponse retried;
+  retry.set_name(name);
+  retry.set_request_id(kRequestId);
+  retry.set_accept_repeated_effect(true);
+  ASSERT_TRUE(
+      Call(server().executions(), &v1::ExecutionService::Stub::RetryExecution, retry, retried)
+          .ok());
+  v1::RollbackExecutionRequest rollback;
+  v1::RollbackExecutionResponse rolled_back;
+  rollback.set_name(name);
+  rollback.set_request_id(kRequestId);
+  rollback.set_dry_run(true);  // the same bytes as accept_repeated_effect
+
+  const grpc::Status status = Call(
+      server().executions(), &v1::ExecutionService::Stub::RollbackExecution, rollback, rolled_back);
+
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::ALREADY_EXISTS);
+  EXPECT_THAT(status.error_message(), HasSubstr("request_id"));
+}
+
 // ---- explain
 
 TEST_F(OperatorTest, AnExplanationSaysWhatHoldsItAndWhatClearsIt) {

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "storage/admin_store.h"
+#include "storage/sql.h"
 #include "storage/stop_scope.h"
 #include "tests/storage/store_fixture.h"
 
@@ -197,6 +198,60 @@ TEST_F(Targets, S2_21_AStopRefusesLaunchesInItsScopeFromItsCommitOn) {
   ASSERT_OK(admin().Wake({held.id}));
   EXPECT_THAT(Claim(worker), SizeIs(1));
   EXPECT_THAT(admin().LiftStop(900, "sre", "none", ""), StatusIs(absl::StatusCode::kNotFound));
+}
+
+TEST_F(Targets, S2_21_TheOldestOfManyStopsStillStops) {
+  const HeldExecution held = SubmitAndClaim(NewWorker());
+  ASSERT_OK(admin().Stop(
+      {.scope = StopScope::kNamespace, .subject = "shop", .caller = "sre", .reason = "fire"}));
+  Sql("INSERT INTO stop (scope, subject, caller, reason, request_id) "
+      "SELECT 2, 'other-' || n, 'sre', 'fire', '' FROM generate_series(1, 1000) AS n RETURNING 1");
+  storage::Commit launch = MakeStep(held, v1::Execution::STATE_VALIDATING);
+  launch.stop_test = storage::Commit::StopTest::kNotStopped;
+  launch.launch = {"shop", "ScaleDeployment", ""};
+
+  EXPECT_THAT(Commit(launch), IsOkAndHolds(CommitResult::kStopMoved));
+  EXPECT_THAT(leases().StopsInForce(), IsOkAndHolds(SizeIs(1001)));
+}
+
+TEST_F(Targets, S2_21_OnlyAStopThatIsNewIsAudited) {
+  const NewStop stop{.scope = StopScope::kAll,
+                     .subject = "",
+                     .caller = "sre",
+                     .reason = "fire",
+                     .request_id = "r",
+                     .audit = R"({"kind":"stop"})"};
+
+  ASSERT_OK(admin().Stop(stop));
+  ASSERT_OK(admin().Stop(stop));
+
+  EXPECT_EQ(Count("audit"), 1);
+}
+
+TEST_F(Targets, S2_21_OfTwoLiftsAtTheSameMomentOneIsAudited) {
+  const auto stop =
+      admin().Stop({.scope = StopScope::kAll, .subject = "", .caller = "sre", .reason = "fire"});
+  ASSERT_OK(stop);
+  const auto elsewhere = *OpenAdminStore(options_, NotingObserver(), clock_);
+  // Both come while a launch is being stored: they have found the stop in force.
+  auto launch =
+      std::make_unique<Connection>(options_, "launch", Planning::kGeneric, Observer(), clock_);
+  ASSERT_OK(launch->Begin());
+  ASSERT_OK(launch->Run(sql::kLaunchGate));
+  const auto lift = [&](AdminStore& store) {
+    return std::async(std::launch::async, [&store, id = stop->id] {
+      return store.LiftStop(id, "sre", "out", R"({"kind":"lift"})").status();
+    });
+  };
+  auto first = lift(admin()), second = lift(*elsewhere);
+  while (Count("pg_locks WHERE NOT granted") < 2) {
+  }
+
+  launch->Rollback();
+
+  EXPECT_OK(first.get());
+  EXPECT_OK(second.get());
+  EXPECT_EQ(Count("audit"), 1);
 }
 
 TEST(StopScopes, CoverWhatTheyName) {
