@@ -187,10 +187,12 @@ absl::StatusOr<Validator::Facts> Validator::ReadFacts(const catalog::ActionDefin
                                                       const Struct& captured) {
   Facts facts;
   facts.as_json = Json::object();
+  const kubernetes::FactTarget of = {.name_space = target.namespace_(),
+                                     .name = target.name(),
+                                     .captured = ToJson(captured),
+                                     .kind = target.kind()};
   for (const std::string& fact : definition.facts) {
-    CAPSTAN_ASSIGN_OR_RETURN(Json read, facts_.Read(fact, {.name_space = target.namespace_(),
-                                                           .name = target.name(),
-                                                           .captured = ToJson(captured)}));
+    CAPSTAN_ASSIGN_OR_RETURN(Json read, facts_.Read(fact, of));
     if (facts.as_json.empty()) facts.target = read;
     facts.as_json[fact] = std::move(read);
   }

@@ -1,5 +1,5 @@
-# The pods of the workload that depends on what was changed are up. The worker does not search for the users of a
-# ConfigMap: an action that wants this asks for the workload fact of the one it knows.
+# The pods that depend on what was changed are up. Of a ConfigMap the workload fact is the pods of its namespace that use
+# it; when there are none, nothing depends on it.
 package capstan.conditions.dependents_healthy
 
 import rego.v1

@@ -265,5 +265,64 @@ TEST_F(FailureTest, S2_42_ARequiredConditionMayBeAWarningForOneRun) {
   EXPECT_FALSE(found->passed());
 }
 
+// The last answer of a condition.
+const v1::ConditionResult* Answer(const Streamed& run, const std::string& name) {
+  const v1::ConditionResult* last = nullptr;
+  for (const v1::ExecutionEvent& event : run.events) {
+    const v1::ConditionResult& result = event.condition_evaluated().result();
+    if (result.name() == name) last = &result;
+  }
+  return last;
+}
+
+TEST_F(FailureTest, S2_43a_AfterAPatchOfAConfigMapThePodsThatUseItAreLookedAt) {
+  Replace(absl::StrCat(system_->catalog(), "/actions/patch_config_map.yaml"),
+          "description: The pods that use", "timeout: 1s\n    description: The pods that use");
+  kube().AddConfigMap("default", "settings", {{"mode", "slow"}});
+  const auto use_it = [&](const std::string& deployment) {
+    const kubesim::Json source = {{"configMapRef", {{"name", "settings"}}}};
+    const kubesim::Json container = {
+        {"name", "main"}, {"image", "tools:1"}, {"envFrom", kubesim::Json::array({source})}};
+    const kubesim::Json containers = {{"containers", kubesim::Json::array({container})}};
+    ASSERT_OK(kube().PatchExternally("deployments", "default", deployment,
+                                     {{"spec", {{"template", {{"spec", containers}}}}}}));
+  };
+  // Pods that use it and say `text` in their status.
+  const auto wait_for_user = [&](const std::string& text) {
+    ASSERT_TRUE(kube().WaitFor([&] {
+      const auto pods = kube().List("pods", "default");
+      return std::any_of(pods.begin(), pods.end(), [&](const kubesim::Json& pod) {
+        return pod["spec"].dump().find("configMapRef") != std::string::npos &&
+               pod["status"].dump().find(text) != std::string::npos;
+      });
+    }));
+  };
+  use_it("web");
+  wait_for_user(R"("ready":true)");
+  const auto worker = system_->StartWorker();
+  const auto patched = [&](const std::string& mode) {
+    return Execute(server_,
+                   Request("PatchConfigMap",
+                           {{"namespace", "default"},
+                            {"configmap", "settings"},
+                            {"patch", absl::StrCat(R"([{"op":"add","path":"/data/mode","value":")",
+                                                   mode, R"("}])")}}));
+  };
+
+  const Streamed healthy = patched("fast");
+  kube().SetDeploymentPodFate("default", "broken", kubesim::PodFate::kCrashLoop);
+  kube().AddDeployment("default", "broken", 1);
+  use_it("broken");
+  wait_for_user("CrashLoopBackOff");
+  const Streamed ill = patched("faster");
+
+  ASSERT_NE(Answer(healthy, "dependents_healthy"), nullptr);
+  EXPECT_EQ(Answer(healthy, "dependents_healthy")->message(), "all pods are ready");
+  EXPECT_TRUE(Answer(healthy, "dependents_healthy")->passed());
+  ASSERT_NE(Answer(ill, "dependents_healthy"), nullptr);
+  EXPECT_THAT(Answer(ill, "dependents_healthy")->message(), HasSubstr("1 crash again and again"));
+  EXPECT_EQ(ill.End().to(), Execution::STATE_SUCCEEDED) << ill.End().DebugString();
+}
+
 }  // namespace
 }  // namespace capstan::testing
