@@ -1,6 +1,8 @@
 #include "server/emergency_stops.h"
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/numbers.h"
@@ -213,8 +215,12 @@ absl::Status LiftNow(const Parts& parts, const std::string& caller,
                                                              {"caller", caller},
                                                              {"stop", request.name()},
                                                              {"reason", request.reason()}})));
-    // Again: what was parked until the lift was committed.
-    CAPSTAN_ASSIGN_OR_RETURN(waiting, WaitingFor(parts, *stop));
+    // Again: what was parked until the lift was committed. What has left the list since was woken
+    // by a worker that was faster.
+    CAPSTAN_ASSIGN_OR_RETURN(const std::vector<ExecutionId> later, WaitingFor(parts, *stop));
+    const std::vector<ExecutionId> before = std::exchange(waiting, {});
+    std::set_union(before.begin(), before.end(), later.begin(), later.end(),
+                   std::back_inserter(waiting));
     for (std::size_t begin = 0; begin < waiting.size(); begin += kPage) {
       const auto first = waiting.begin() + static_cast<std::ptrdiff_t>(begin);
       const auto last =

@@ -58,6 +58,11 @@ class LeaseStore {
   };
   virtual absl::StatusOr<Woken> WakeDue(int limit) = 0;
 
+  // Looks at the next `slice` of what waits for an emergency stop, and wakes what none in force
+  // covers: whoever lifted the stop did not get to that. Returns how many. While a stop of a worker
+  // is in force all of it is left alone, since nobody knows what that one holds.
+  virtual absl::StatusOr<int> WakeUnstopped(int slice) = 0;
+
   // Looks at the next slice of executions for any that is not terminal and has neither lease nor
   // parked row; leases it again and returns how many. 0 in a correct system.
   virtual absl::StatusOr<int> Sweep(int slice) = 0;

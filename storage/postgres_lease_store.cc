@@ -6,6 +6,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
+#include "capstan/v1/event.pb.h"
 #include "core/failpoint.h"
 #include "core/log.h"
 #include "core/status_macros.h"
@@ -13,6 +14,7 @@
 #include "storage/schema.h"
 #include "storage/sql.h"
 #include "storage/stop_rows.h"
+#include "storage/stop_scope.h"
 #include "storage/target_rows.h"
 
 namespace capstan::storage {
@@ -309,13 +311,17 @@ absl::StatusOr<int> PostgresLeaseStore::WakeSome(int limit) {
   if (count <= 0) return 0;
   std::vector<ExecutionId> ids;
   for (int i = 0; i < count; ++i) ids.push_back(due.Uuid<ExecutionId>(i, 0));
+  return WakeParked(ids, /*only_due=*/true);
+}
 
+absl::StatusOr<int> PostgresLeaseStore::WakeParked(absl::Span<const ExecutionId> candidates,
+                                                   bool only_due) {
   Transaction transaction(maintenance_);
   CAPSTAN_RETURN_IF_ERROR(transaction.Begin());
-  CAPSTAN_ASSIGN_OR_RETURN(
-      const Rows locked, transaction.Run(sql::kWakeLock, Params().Add(IdArray<ExecutionId>(ids))));
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows locked,
+                           transaction.Run(sql::kWakeLock, Params().Add(IdArray(candidates))));
   if (locked.empty()) return 0;
-  ids.clear();
+  std::vector<ExecutionId> ids;
   for (int i = 0; i < locked.size(); ++i) ids.push_back(locked.Uuid<ExecutionId>(i, 0));
   if (absl::Status lost = HitFailpoint("wake.between"); !lost.ok()) {
     maintenance_.Close();
@@ -327,9 +333,54 @@ absl::StatusOr<int> PostgresLeaseStore::WakeSome(int limit) {
                                       .Add(IdArray<ExecutionId>(ids))
                                       .Add(std::int32_t{options_.action_lease_size})
                                       .Add(std::int32_t{options_.task_lease_size})
-                                      .Add(true)));
+                                      .Add(only_due)));
   CAPSTAN_RETURN_IF_ERROR(transaction.Commit());
   return static_cast<int>(woken.Int(0, 0));
+}
+
+absl::StatusOr<int> PostgresLeaseStore::WakeUnstopped(int slice) {
+  absl::MutexLock lock(&maintenance_mu_);
+  CAPSTAN_ASSIGN_OR_RETURN(
+      const Rows parked,
+      maintenance_.Run(sql::kParkedStopped, Params().Add(unstopped_to_).Add(std::int64_t{slice})));
+  std::vector<ExecutionId> ids;
+  for (int i = 0; i < parked.size(); ++i) ids.push_back(parked.Uuid<ExecutionId>(i, 0));
+  // At the end: from the start again.
+  unstopped_to_ = parked.size() < slice ? ExecutionId() : ids.back();
+  if (ids.empty()) return 0;
+  // After what is parked: each of them found a stop in force when it was.
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows in_force, maintenance_.Run(sql::kStopInForce));
+  const std::vector<StopRow> stops = ReadStopRows(in_force);
+  const bool all_stay = std::any_of(stops.begin(), stops.end(), [](const StopRow& stop) {
+    return stop.scope == StopScope::kAll || stop.scope == StopScope::kWorker;
+  });
+  if (all_stay) return 0;
+  CAPSTAN_ASSIGN_OR_RETURN(const std::vector<ExecutionId> free, NotCovered(ids, stops));
+  if (free.empty()) return 0;
+  CAPSTAN_ASSIGN_OR_RETURN(const int woken, WakeParked(free, /*only_due=*/false));
+  if (woken > 0) {
+    Log(Level::kWarning, "executions waited for a stop that had been lifted and were woken",
+        {{"count", woken}});
+  }
+  return woken;
+}
+
+absl::StatusOr<std::vector<ExecutionId>> PostgresLeaseStore::NotCovered(
+    absl::Span<const ExecutionId> ids, absl::Span<const StopRow> stops) {
+  if (stops.empty()) return std::vector<ExecutionId>(ids.begin(), ids.end());
+  const Params params = Params().Add(IdArray(ids)).Add(ids.front()).Add(ids.back());
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows events, maintenance_.Run(sql::kEventFirst, params));
+  std::vector<ExecutionId> free;
+  for (int i = 0; i < events.size(); ++i) {
+    const auto id = events.Uuid<ExecutionId>(i, 0);
+    const auto first = DecodeEvents(id, 1, events.Time(i, 1), events.Bytes(i, 2));
+    v1::ExecutionEvent event;
+    if (!first.ok() || !event.ParseFromString(first->front().body)) continue;
+    const v1::Accepted& request = event.accepted();
+    if (FindCovering(stops, {request.target().namespace_(), request.action(), ""}) == nullptr)
+      free.push_back(id);
+  }
+  return free;
 }
 
 absl::StatusOr<int> PostgresLeaseStore::Sweep(int slice) {

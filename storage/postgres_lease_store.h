@@ -30,6 +30,7 @@ class PostgresLeaseStore final : public LeaseStore {
   absl::Status Deregister(const WorkerId& worker) override;
   absl::StatusOr<int> ReapLostWorkers(const WorkerId& self, absl::Duration ttl) override;
   absl::StatusOr<Woken> WakeDue(int limit) override;
+  absl::StatusOr<int> WakeUnstopped(int slice) override;
   absl::StatusOr<int> Sweep(int slice) override;
   absl::StatusOr<std::vector<Signal>> ReadSignals(const ExecutionId& id,
                                                   std::int32_t after) override;
@@ -51,7 +52,14 @@ class PostgresLeaseStore final : public LeaseStore {
   // Fills in what is read from the executions themselves; drops those that do not name their lease.
   absl::Status LoadExecutions(std::vector<HeldExecution>& held)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(claim_mu_);
+  // Wakes those of them that are parked and that nobody is at, all or only those that are due.
+  absl::StatusOr<int> WakeParked(absl::Span<const ExecutionId> ids, bool only_due)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintenance_mu_);
   absl::StatusOr<int> WakeSome(int limit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintenance_mu_);
+  // Those of some executions that no stop covers.
+  absl::StatusOr<std::vector<ExecutionId>> NotCovered(absl::Span<const ExecutionId> ids,
+                                                      absl::Span<const StopRow> stops)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintenance_mu_);
   absl::StatusOr<int> TakeFromDead() ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintenance_mu_);
   absl::StatusOr<int> LeaseStranded(absl::Span<const ExecutionId> suspects)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintenance_mu_);
@@ -68,6 +76,7 @@ class PostgresLeaseStore final : public LeaseStore {
   Connection maintenance_ ABSL_GUARDED_BY(maintenance_mu_);
   HeartbeatWatch watch_ ABSL_GUARDED_BY(maintenance_mu_);
   ExecutionId swept_to_ ABSL_GUARDED_BY(maintenance_mu_);
+  ExecutionId unstopped_to_ ABSL_GUARDED_BY(maintenance_mu_);
 };
 
 }  // namespace capstan::storage

@@ -191,6 +191,11 @@ void Keeper::LookAfterOthers(std::stop_token stop) {
         work_ = true;
       }
     }
+    if (const auto woken = leases_.WakeUnstopped(options_.unstopped_slice);
+        woken.ok() && *woken > 0) {
+      absl::MutexLock lock(&mu_);
+      work_ = true;
+    }
     if (const auto taken = leases_.ReapLostWorkers(worker, options_.lease_ttl);
         taken.ok() && *taken > 0) {
       metrics_.lease_takeovers.Increment(*taken);

@@ -1,7 +1,7 @@
 // Keeps this worker alive in the store and gives it work: one thread that sends heartbeats, adopts
 // or drops what the store says it holds, and claims ready leases; another that looks after the
-// others (lost workers, parked executions that are due, the sweep). Registers again under a new id
-// when it was declared dead.
+// others (lost workers, parked executions that are due or no longer stopped, the sweep). Registers
+// again under a new id when it was declared dead.
 #pragma once
 
 #include <map>
@@ -34,6 +34,7 @@ struct KeeperOptions {
   absl::Duration stuck_after = absl::Minutes(2);
   int wake_limit = 1000;
   int sweep_slice = 1000;
+  int unstopped_slice = 200;
 };
 
 // Thread-safe. Owned by main.cc.

@@ -136,6 +136,17 @@ TEST_F(StopTest, ASecondStopStillHoldsWhenTheFirstIsLifted) {
   EXPECT_EQ(Watch(server_, name).End().to(), Execution::STATE_SUCCEEDED);
 }
 
+// As by a server that dies between the commit of its lift and what it would have woken.
+TEST_F(StopTest, S2_21_WhatWaitsGoesOnWhenTheServerDiesAfterTheLift) {
+  Stop(server_, StopAll()).value();
+  const std::string name = *Submit(server_, Scale(3));
+  WaitBlocked(server_, name, Execution::BLOCK_REASON_STOPPED);
+
+  MustRunSql(system_->dsn(), "UPDATE stop SET lifted_at = clock_timestamp()");
+
+  EXPECT_EQ(Watch(server_, name).End().to(), Execution::STATE_SUCCEEDED);
+}
+
 TEST_F(StopTest, ACancelReachesWhatIsStopped) {
   Stop(server_, StopAll()).value();
   const std::string name = *Submit(server_, Scale(3));

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "capstan/v1/event.pb.h"
 #include "storage/admin_store.h"
 #include "storage/sql.h"
 #include "storage/stop_scope.h"
@@ -252,6 +253,50 @@ TEST_F(Targets, S2_21_OfTwoLiftsAtTheSameMomentOneIsAudited) {
   EXPECT_OK(first.get());
   EXPECT_OK(second.get());
   EXPECT_EQ(Count("audit"), 1);
+}
+
+TEST_F(Targets, S2_21_WhatALiftDidNotGetToWakeIsWokenByTheWorkers) {
+  const WorkerId worker = NewWorker();
+  const auto park = [&](const std::string& name_space) {
+    v1::ExecutionEvent first;
+    first.mutable_accepted()->set_action("ScaleDeployment");
+    first.mutable_accepted()->mutable_target()->set_namespace_(name_space);
+    NewExecution execution = MakeExecution();
+    execution.accepted = first.SerializeAsString();
+    EXPECT_OK(Submit(execution));
+    const auto held = Claim(worker);
+    storage::Commit wait = MakePark(held.at(0), absl::Hours(1));
+    wait.park->reason = ParkReason::kStopped;
+    wait.stop_test = storage::Commit::StopTest::kStopped;
+    wait.launch = {name_space, "ScaleDeployment", worker.ToString()};
+    EXPECT_THAT(Commit(wait), IsOkAndHolds(CommitResult::kCommitted));
+    return held.at(0).id;
+  };
+  const auto stop = [&](StopScope scope, const std::string& subject) {
+    return admin()
+        .Stop({.scope = scope, .subject = subject, .caller = "sre", .reason = "fire"})
+        ->id;
+  };
+  const std::int64_t shop = stop(StopScope::kNamespace, "shop");
+  const std::int64_t bank = stop(StopScope::kNamespace, "bank");
+  const ExecutionId in_shop = park("shop"), in_bank = park("bank");
+  EXPECT_THAT(leases().WakeUnstopped(100), IsOkAndHolds(0));
+  const std::int64_t of_worker = stop(StopScope::kWorker, worker.ToString());
+  ASSERT_OK(admin().LiftStop(shop, "sre", "out", ""));  // and the server that lifted it is gone
+
+  EXPECT_THAT(leases().WakeUnstopped(100), IsOkAndHolds(0)) << "who knows what the worker holds";
+  ASSERT_OK(admin().LiftStop(of_worker, "sre", "out", ""));
+  EXPECT_THAT(leases().WakeUnstopped(1), IsOkAndHolds(1));
+  EXPECT_THAT(leases().WakeUnstopped(1), IsOkAndHolds(0)) << "still stopped";
+
+  const auto woken = Claim(worker);
+  ASSERT_THAT(woken, SizeIs(1));
+  EXPECT_EQ(woken[0].id, in_shop);
+  EXPECT_THAT(admin().ListStopped(ExecutionId(), 10), IsOkAndHolds(ElementsAre(in_bank)));
+  ASSERT_OK(admin().LiftStop(bank, "sre", "out", ""));
+  EXPECT_THAT(leases().WakeUnstopped(1), IsOkAndHolds(0)) << "the end of the list";
+  EXPECT_THAT(leases().WakeUnstopped(1), IsOkAndHolds(1));
+  EXPECT_EQ(Count("parked"), 0);
 }
 
 TEST(StopScopes, CoverWhatTheyName) {
