@@ -16,8 +16,6 @@ namespace {
 using nlohmann::json;
 
 constexpr char kConditionsPackage[] = "capstan.conditions.";
-// Tries of one evaluation: the time limit is wall clock, so a machine under load trips it too.
-constexpr int kMaxTries = 3;
 // Times that a directory which changes while it is checked is read again.
 constexpr int kMaxRounds = 5;
 constexpr std::size_t kMaxMessageBytes = 4096;
@@ -186,11 +184,7 @@ ConditionAnswer ConditionSet::Evaluate(std::string_view name, const json& input,
 
   const absl::Duration start = clock_->BootTime();
   const auto late = [&] { return clock_->BootTime() - start > timeout; };
-  absl::StatusOr<std::string> result = found->second.Evaluate(ResultRule(name), text);
-  for (int tries = 1; absl::IsDeadlineExceeded(result.status()) && tries < kMaxTries && !late();
-       ++tries) {
-    result = found->second.Evaluate(ResultRule(name), text);
-  }
+  const absl::StatusOr<std::string> result = found->second.Evaluate(ResultRule(name), text);
   ConditionAnswer answer = !result.ok() ? NotEvaluated(Why(result.status()))
                            : late()     ? NotEvaluated("timed out")
                                         : ReadConditionResult(*result);

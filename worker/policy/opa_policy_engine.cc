@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "core/ids.h"
 #include "core/status_macros.h"
+#include "worker/policy/rego_program.h"
 
 namespace capstan::policy {
 namespace {
@@ -98,10 +99,13 @@ void OpaPolicyEngine::Decide(Decision& decision) {
 }
 
 absl::StatusOr<OpaReply> OpaPolicyEngine::Ask(const std::string& body) {
+  const absl::Duration start = clock_.BootTime();
   absl::StatusOr<OpaReply> reply = client_->Post(kTarget, body, options_.timeout);
   for (int tries = 1; tries < kMaxTries; ++tries) {
     if (!absl::IsDeadlineExceeded(reply.status()) && !absl::IsUnavailable(reply.status())) break;
-    reply = client_->Post(kTarget, body, options_.timeout);
+    const absl::Duration left = BudgetOf(options_.timeout) - (clock_.BootTime() - start);
+    if (left <= absl::ZeroDuration()) break;
+    reply = client_->Post(kTarget, body, std::min(left, options_.timeout));
   }
   return reply;
 }

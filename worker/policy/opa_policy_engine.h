@@ -19,7 +19,7 @@ namespace capstan::policy {
 // denies too.
 class OpaPolicyEngine final : public PolicyEngine {
  public:
-  // Tries of one evaluation that timed out or broke off.
+  // Tries of one evaluation that timed out or broke off, as long as its budget lasts: BudgetOf().
   static constexpr int kMaxTries = 3;
 
   struct Options {

@@ -14,8 +14,8 @@ class PolicyEngine {
   virtual ~PolicyEngine() = default;
 
   // Any thread, any number at once. Never throws, never fails: whatever goes wrong is a deny that
-  // says why. Tries a time-out again by itself; the caller does not retry. Blocks for at most a few
-  // times the engine's time limit.
+  // says why. Tries a time-out again by itself; the caller does not retry. Blocks for less than
+  // twice the engine's time limit.
   virtual Decision Evaluate(const PolicyInput& input) = 0;
 };
 

@@ -11,16 +11,6 @@ namespace {
 
 using Error = Decision::Error;
 
-absl::StatusOr<std::string> EvaluateWithRetry(const RegoProgram& program,
-                                              const std::string& input) {
-  absl::StatusOr<std::string> result = program.Evaluate(kDecisionRule, input);
-  for (int tries = 1;
-       absl::IsDeadlineExceeded(result.status()) && tries < RegoPolicyEngine::kMaxTries; ++tries) {
-    result = program.Evaluate(kDecisionRule, input);
-  }
-  return result;
-}
-
 Error ErrorOf(const absl::Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kDeadlineExceeded:
@@ -44,7 +34,7 @@ void Decide(const PolicySet& policies, Decision& decision) {
 }  // namespace
 
 void DecideByRules(const RegoProgram& program, Decision& decision) {
-  const absl::StatusOr<std::string> result = EvaluateWithRetry(program, decision.input_json);
+  const absl::StatusOr<std::string> result = program.Evaluate(kDecisionRule, decision.input_json);
   if (result.ok()) return ReadDecision(*result, decision);
   Deny(decision, ErrorOf(result.status()), std::string(result.status().message()));
 }

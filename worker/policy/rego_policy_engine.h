@@ -13,9 +13,6 @@ void DecideByRules(const RegoProgram& program, Decision& decision);
 
 class RegoPolicyEngine final : public PolicyEngine {
  public:
-  // Tries of one evaluation: the time limit is wall clock, so a machine under load trips it too.
-  static constexpr int kMaxTries = 3;
-
   RegoPolicyEngine(const PolicyStore& store, Clock& clock) : store_(store), clock_(clock) {}
 
   Decision Evaluate(const PolicyInput& input) override;

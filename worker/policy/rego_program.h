@@ -28,7 +28,7 @@ struct RegoModuleInfo {
 };
 
 struct RegoLimits {
-  absl::Duration timeout = absl::Milliseconds(500);  // Wall clock, one evaluation.
+  absl::Duration timeout = absl::Milliseconds(500);  // Wall clock, of one try.
   std::uint64_t max_input_bytes = 2 << 20;
   std::uint64_t max_output_bytes = 1 << 20;
 };
@@ -36,6 +36,15 @@ struct RegoLimits {
 // Parses modules and says what they declare. INVALID_ARGUMENT names file and line of what does not
 // parse.
 absl::StatusOr<std::vector<RegoModuleInfo>> DescribeRego(const std::vector<RegoModule>& modules);
+
+// What all tries of one evaluation may take together; whoever waits gets an answer within twice
+// the time of one.
+absl::Duration BudgetOf(absl::Duration timeout);
+
+// Whether an evaluation that ran into `timeout` is tried again with what is left of its budget. The
+// time is wall clock, so a machine under load trips it too; but who had the processor for half of
+// it is slow. `used`: processor time.
+bool WorthAnotherTry(absl::Duration used, absl::Duration timeout);
 
 // Immutable; any number of threads may evaluate at once, each evaluation on its own copy of the
 // engine's state.
@@ -47,21 +56,24 @@ class RegoProgram {
   static absl::StatusOr<RegoProgram> Compile(const std::vector<RegoModule>& modules,
                                              std::string_view rule, const RegoLimits& limits);
 
-  // Returns the value of a rule as compact JSON.
-  //   NOT_FOUND           the rule is undefined for this input
-  //   INVALID_ARGUMENT    the input is not JSON
-  //   DEADLINE_EXCEEDED   the time limit; it is wall clock, so a loaded machine trips it too: worth
-  //   another try RESOURCE_EXHAUSTED  the input is over its size limit FAILED_PRECONDITION a
-  //   rule raised an error INTERNAL            a bug in the engine
+  // Returns the value of a rule as compact JSON. NOT_FOUND: the rule is undefined for this input.
+  // INVALID_ARGUMENT: the input is not JSON. DEADLINE_EXCEEDED: the time limit, after another try
+  // where it is worth one. RESOURCE_EXHAUSTED: the input is over its size limit.
+  // FAILED_PRECONDITION: a rule raised an error. INTERNAL: a bug in the engine.
   absl::StatusOr<std::string> Evaluate(std::string_view rule, std::string_view input_json) const;
 
  private:
   struct Free {
     void operator()(CapstanRegoPolicy* policy) const noexcept;
   };
-  explicit RegoProgram(CapstanRegoPolicy* policy) : policy_(policy) {}
+  RegoProgram(CapstanRegoPolicy* policy, absl::Duration timeout)
+      : policy_(policy), timeout_(timeout) {}
+
+  absl::StatusOr<std::string> Try(std::string_view rule, std::string_view input_json,
+                                  absl::Duration timeout) const;
 
   std::unique_ptr<CapstanRegoPolicy, Free> policy_;
+  absl::Duration timeout_;
 };
 
 }  // namespace capstan::policy

@@ -159,7 +159,7 @@ INSTANTIATE_TEST_SUITE_P(
         OddReply{400, R"({"message":"bad request"})"}, OddReply{401, ""}, OddReply{404, "{}"},
         OddReply{500, "not JSON"}, OddReply{500, Result(kAllowed)}, OddReply{503, "[]"}));
 
-TEST_F(OpaPolicyEngineTest, S2_32_ASilentServerIsATimeOutAfterThreeTries) {
+TEST_F(OpaPolicyEngineTest, S2_32_ASilentServerIsATimeOutAfterItsBudget) {
   ScriptedServer server([](const auto&) { return kubernetes::Silence(); });
   OpaPolicyEngine::Options options = OptionsOf(server.Url());
   options.timeout = absl::Milliseconds(30);
@@ -168,7 +168,7 @@ TEST_F(OpaPolicyEngineTest, S2_32_ASilentServerIsATimeOutAfterThreeTries) {
 
   EXPECT_FALSE(decision.allow);
   EXPECT_EQ(decision.error, Decision::Error::kTimeout);
-  EXPECT_GE(decision.took, 3 * options.timeout);
+  EXPECT_GE(decision.took, options.timeout);
 }
 
 TEST_F(OpaPolicyEngineTest, AConnectionThatBreaksOffIsTriedAgain) {

@@ -124,7 +124,7 @@ TEST_P(PolicyEngineContract, S2_32_UndefinedViolationsDeny) {
   EXPECT_THAT(Ids(decision), ElementsAre("capstan/malformed-bundle"));
 }
 
-TEST_P(PolicyEngineContract, S2_32_ASlowPolicyDeniesAfterThreeTries) {
+TEST_P(PolicyEngineContract, S2_32_ASlowPolicyDenies) {
   RegoLimits limits;
   limits.timeout = absl::Milliseconds(20);
   PolicyInput input = ScaleInput();
@@ -140,7 +140,7 @@ TEST_P(PolicyEngineContract, S2_32_ASlowPolicyDeniesAfterThreeTries) {
 
   EXPECT_FALSE(decision.allow);
   EXPECT_EQ(decision.error, Decision::Error::kTimeout);
-  EXPECT_GE(decision.took, 3 * limits.timeout);
+  EXPECT_GE(decision.took, limits.timeout);
   EXPECT_TRUE(IsPolicyError(decision));
 }
 

@@ -96,6 +96,14 @@ TEST(RegoProgramTest, S2_32_SlowRulesRunIntoTheTimeLimit) {
               StatusIs(absl::StatusCode::kDeadlineExceeded));
 }
 
+TEST(RegoProgramTest, S2_32_OnlyAnEvaluationThatDidNotGetTheProcessorIsTriedAgain) {
+  const absl::Duration limit = absl::Milliseconds(500);
+
+  EXPECT_TRUE(WorthAnotherTry(absl::Milliseconds(249), limit));
+  EXPECT_FALSE(WorthAnotherTry(absl::Milliseconds(250), limit));
+  EXPECT_LT(BudgetOf(limit), absl::Seconds(1));
+}
+
 TEST(RegoProgramTest, InputOverTheLimitIsRefused) {
   RegoLimits limits;
   limits.max_input_bytes = 10;

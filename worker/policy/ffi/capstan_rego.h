@@ -33,7 +33,6 @@ typedef struct {
 } CapstanRegoBuffer;
 
 typedef struct {
-  uint64_t timeout_ns;  // Wall clock, per evaluation.
   uint64_t max_input_bytes;
   uint64_t max_output_bytes;
 } CapstanRegoLimits;
@@ -61,10 +60,10 @@ int32_t capstan_rego_compile(const CapstanRegoModule* modules, size_t count, Cap
                              const CapstanRegoLimits* limits, CapstanRegoPolicy** out_policy,
                              CapstanRegoBuffer* out_error);
 
-// Evaluates one rule ("data.a.b.c"). `out` is compact JSON when the result is CAPSTAN_REGO_OK,
-// otherwise a message.
+// Evaluates one rule ("data.a.b.c") for at most `timeout_ns` of wall-clock time. `out` is compact
+// JSON when the result is CAPSTAN_REGO_OK, otherwise a message.
 int32_t capstan_rego_evaluate(const CapstanRegoPolicy* policy, CapstanRegoText rule,
-                              CapstanRegoText input, CapstanRegoBuffer* out);
+                              CapstanRegoText input, uint64_t timeout_ns, CapstanRegoBuffer* out);
 
 void capstan_rego_free_policy(CapstanRegoPolicy* policy);
 void capstan_rego_free_buffer(CapstanRegoBuffer* buffer);

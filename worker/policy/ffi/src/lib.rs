@@ -33,7 +33,6 @@ pub struct Buffer {
 
 #[repr(C)]
 pub struct Limits {
-    timeout_ns: u64,
     max_input_bytes: u64,
     max_output_bytes: u64,
 }
@@ -136,7 +135,7 @@ fn describe(engine: &mut Engine) -> String {
     serde_json::Value::from_iter(modules).to_string()
 }
 
-fn evaluate(policy: &Policy, rule: &str, input: &str) -> Outcome {
+fn evaluate(policy: &Policy, rule: &str, input: &str, timeout: Duration) -> Outcome {
     if input.len() > policy.max_input_bytes {
         let limit = policy.max_input_bytes;
         return Err((
@@ -147,6 +146,10 @@ fn evaluate(policy: &Policy, rule: &str, input: &str) -> Outcome {
     let input =
         Value::from_json_str(input).map_err(|e| (Code::InvalidArgument, format!("input: {e}")))?;
     let mut engine = policy.engine.clone();
+    engine.set_execution_timer_config(ExecutionTimerConfig {
+        limit: timeout,
+        check_interval: TIMER_CHECK_INTERVAL,
+    });
     engine.set_input(input);
     let value = engine.eval_rule(rule.to_string()).map_err(|error| {
         let timeout = matches!(
@@ -199,10 +202,6 @@ pub unsafe extern "C" fn capstan_rego_compile(
         *out_policy = std::ptr::null_mut();
         let mut engine = parse(modules, count)?;
         checks::check(engine.get_modules()).map_err(fail(Code::BadModule))?;
-        engine.set_execution_timer_config(ExecutionTimerConfig {
-            limit: Duration::from_nanos((*limits).timeout_ns),
-            check_interval: TIMER_CHECK_INTERVAL,
-        });
         let rule: Rc<str> = text(rule, "rule")?.into();
         engine.compile_with_entrypoint(&rule).map_err(fail(Code::BadModule))?;
         let policy = Policy {
@@ -222,11 +221,12 @@ pub unsafe extern "C" fn capstan_rego_evaluate(
     policy: *const Policy,
     rule: Text,
     input: Text,
+    timeout_ns: u64,
     out: *mut Buffer,
 ) -> Code {
     guarded(out, || {
         let policy = policy.as_ref().ok_or((Code::InvalidArgument, "policy: null".to_string()))?;
-        evaluate(policy, text(rule, "rule")?, text(input, "input")?)
+        evaluate(policy, text(rule, "rule")?, text(input, "input")?, Duration::from_nanos(timeout_ns))
     })
 }
 
