@@ -148,6 +148,13 @@ int PodsCreatedFor(const std::string& job) {
   return static_cast<int>(names.size());
 }
 
+void WaitForLog(const std::string& job, const std::string& text) {
+  const std::string& kubectl = Environment("CAPSTAN_E2E_KUBECTL");
+  Shell(absl::StrCat("timeout 60 bash -c 'until ", kubectl, " -n capstan-actions logs job/", job,
+                     " --all-containers 2> /dev/null | grep -q \"", text,
+                     "\"; do sleep 0.2; done'"));
+}
+
 std::string TokenOf(const std::string& account, const std::string& name_space) {
   std::string token =
       Kubectl(absl::StrCat("create token ", account, " --duration=4h -n ", name_space));

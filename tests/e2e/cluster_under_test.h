@@ -32,6 +32,9 @@ int CountAudit(const std::string& verb, const std::string& resource, const std::
 // Pods that were ever created for a Job: their names begin with the Job's.
 int PodsCreatedFor(const std::string& job);
 
+// Until the pod of this Job of capstan-actions has printed `text`.
+void WaitForLog(const std::string& job, const std::string& text);
+
 // With which an account acts for four hours.
 std::string TokenOf(const std::string& account, const std::string& name_space);
 

@@ -33,14 +33,8 @@ class DrainTest : public ActionCasesTest {
   // Waits until the drain, which began before the first test, has been refused an eviction by the
   // budget.
   static void WaitUntilRefused(const std::string& execution) {
-    const std::string job = JobOf(execution);
     WatchUntil(server(), execution, ExecutionEvent::kJobArmed);
-    Kubectl(absl::StrCat(
-        "wait -n capstan-actions --for=condition=PodReadyToStartContainers pod -l job-name=", job,
-        " --timeout=60s"));
-    Shell(absl::StrCat("bash -c 'grep -q -m 1 \"disruption budget\" < <(",
-                       Environment("CAPSTAN_E2E_KUBECTL"), " logs -n capstan-actions -f job/", job,
-                       " 2> /dev/null)'"));
+    WaitForLog(JobOf(execution), "disruption budget");
   }
 
   static std::string PodsOn(const std::string& node) {

@@ -1,5 +1,7 @@
 #include "tests/e2e/held_calls.h"
 
+#include <cstdlib>
+
 #include "absl/strings/str_cat.h"
 #include "tests/e2e/cluster_under_test.h"
 
@@ -14,8 +16,9 @@ spec:
   automountServiceAccountToken: false
   terminationGracePeriodSeconds: 0
   containers:
-    - {name: silence, image: "${image}", command: [nc, -ll, -p, "8443", -e, sleep, "3600"],
-       readinessProbe: {tcpSocket: {port: 8443}, periodSeconds: 1}}
+    - name: silence
+      image: ${image}
+      command: [nc, -ll, -p, "8443", -e, sh, -c, "echo called >&2; sleep 3600"]
 )";
 
 constexpr char kWebhook[] = R"(
@@ -50,10 +53,20 @@ HeldCalls::HeldCalls(const HeldCallsOptions& options) {
                           {"which", options.which},
                           {"seconds", absl::StrCat(options.seconds)},
                           {"policy", options.done_then ? "Ignore" : "Fail"}}));
-  // The API server takes a moment to know it.
+  // The API server takes a moment to know it, and so does the listener to listen.
   Shell(absl::StrCat("for i in $(seq 100); do ", Environment("CAPSTAN_E2E_KUBECTL"),
-                     " create configmap silence-probe --dry-run=server --request-timeout=1s || "
-                     "exit 0; sleep 0.1; done; exit 1"));
+                     " create configmap silence-probe --dry-run=server --request-timeout=1s 2>&1 | "
+                     "grep -q '",
+                     options.at_once ? "refused" : "deadline\\|imeout",
+                     "' && exit; sleep 0.1; done; exit 1"));
+  if (!options.at_once) {
+    probes_ = std::atoi(Kubectl("logs silence | grep -c called").c_str());
+  }
+}
+
+void HeldCalls::WaitForOne() {
+  Shell(absl::StrCat("timeout 60 bash -c 'grep -q -m ", probes_ + 1, " called < <(",
+                     Environment("CAPSTAN_E2E_KUBECTL"), " logs -f silence)'"));
 }
 
 HeldCalls::~HeldCalls() {

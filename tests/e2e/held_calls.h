@@ -20,6 +20,12 @@ class HeldCalls {
   ~HeldCalls();
   HeldCalls(const HeldCalls&) = delete;
   HeldCalls& operator=(const HeldCalls&) = delete;
+
+  // Until one of them is held; not with `at_once`.
+  void WaitForOne();
+
+ private:
+  int probes_ = 0;
 };
 
 // Writes of the actions' pods, for HeldCallsOptions::which.

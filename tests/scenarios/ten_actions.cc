@@ -135,6 +135,7 @@ void TenActions::AddDeployments() {
        .rule = "namespace-restrictions/protected-namespace",
        .impossible = OnDeployment("RestartDeployment", kShop, "absent"),
        .reason = "Deployment shop/absent does not exist",
+       .postcondition = "rollout_complete",
        .inverse = ""});
   Add({.action = "UpdateImage",
        .request = OnDeployment("UpdateImage", kShop, "imaged",
@@ -164,7 +165,8 @@ void TenActions::AddDeployments() {
        .denied = OnDeployment("RolloutStatus", "kube-system", "coredns"),
        .rule = "namespace-restrictions/protected-namespace",
        .impossible = OnDeployment("RolloutStatus", kShop, "absent"),
-       .reason = "Deployment shop/absent does not exist"});
+       .reason = "Deployment shop/absent does not exist",
+       .postcondition = "rollout_complete"});
 }
 
 void TenActions::AddData() {

@@ -25,8 +25,9 @@ struct ActionCase {
   // Not possible, and a text of the reason; "": found out by the Job.
   v1::ExecuteActionRequest impossible = {};
   std::string reason = {};
-  std::string postcondition = {};  // that fails when nothing was done; "": none
-  std::string inverse = {};        // "": none
+  std::string postcondition =
+      {};                    // that fails when nothing was done or no pod gets ready; "": none
+  std::string inverse = {};  // "": none
 };
 
 // Namespace shop: Deployments scaled, restarted, imaged, watched, and pods (two replicas);

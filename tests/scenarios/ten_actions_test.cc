@@ -157,17 +157,25 @@ TEST_F(TenActionsTest, S2_40_EachFailsWhenItsJobSucceededAndTheEffectIsNotThere)
        std::map<std::string, std::string>{{"update_image", "pods_run_image"},
                                           {"cordon_node", "node_unschedulable"},
                                           {"drain_node", "node_drained"},
-                                          {"uncordon_node", "node_schedulable"}}) {
+                                          {"uncordon_node", "node_schedulable"},
+                                          {"restart_deployment", "rollout_complete"},
+                                          {"rollout_status", "rollout_complete"}}) {
     ReplaceInCatalog(absl::StrCat(file, ".yaml"), absl::StrCat("- name: ", name),
                      absl::StrCat("- name: ", name, "\n    timeout: 1s"));
   }
   const kubesim::Program nothing = [](kubesim::ProgramRun&) { return 0; };
-  for (const char* verb : {"scale", "set", "cordon", "drain", "uncordon"}) {
+  for (const char* verb : {"scale", "set", "cordon", "drain", "uncordon", "rollout"}) {
     kube().RegisterProgram({"kubectl", verb}, nothing);
   }
   for (const char* verb : {"delete-pod", "patch-config-map"}) {
     kube().RegisterProgram({"capstan-action", verb}, nothing);
   }
+  // The restart is made, and its pods do not get ready; nor do those of the rollout to come.
+  for (const char* deployment : {"restarted", "watched"}) {
+    kube().HoldDeploymentRollout("shop", deployment);
+  }
+  ASSERT_OK(
+      kube().PatchExternally("deployments", "shop", "watched", {{"spec", {{"replicas", 2}}}}));
   Start();
   const std::vector<Streamed> runs = WatchAll(server_, ten_.SubmitAll(server_));
 
@@ -184,7 +192,7 @@ TEST_F(TenActionsTest, S2_40_EachFailsWhenItsJobSucceededAndTheEffectIsNotThere)
     const Execution execution = Get(server_, runs[i].snapshot->name());
     EXPECT_EQ(execution.rollback().action(), one.inverse);
   }
-  EXPECT_EQ(failed, 7);
+  EXPECT_EQ(failed, 9);
 }
 
 TEST_F(TenActionsTest, ACancelOfEachRunningOneRemovesItsJobAndSaysThatSomethingMayHaveHappened) {

@@ -6,6 +6,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_split.h"
 #include "core/text.h"
 #include "worker/kubernetes/api_error.h"
 #include "worker/kubernetes/json_fields.h"
@@ -216,6 +217,15 @@ bool IsFirstWord(const std::string& output) {
          IsForbidden(output.substr(0, output.find('\n')));
 }
 
+// The line that names the right; what was done before it can be long.
+std::string RefusalIn(const std::string& output) {
+  std::string refusal = output;
+  for (const absl::string_view line : absl::StrSplit(output, '\n')) {
+    if (IsForbidden(std::string(line))) refusal = std::string(line);
+  }
+  return refusal;
+}
+
 std::string MissingAccount(const std::string& refusal) {
   return Cat("the action's ServiceAccount does not exist in the namespace of the Job: ",
              Quoted(refusal));
@@ -286,7 +296,7 @@ void ExplainPodFailure(const Json& pod, JobOutcome* outcome) {
         Cat("the action's account lacks a right: container ", StringField(*container, {"name"}),
             at_start ? " was refused before it reported any change: "
                      : " was refused after a part of the action was done: ",
-            Quoted(outcome->termination_message));
+            Quoted(RefusalIn(outcome->termination_message)));
     return;
   }
   outcome->message = Cat("container ", StringField(*container, {"name"}), " ended with exit code ",

@@ -399,6 +399,15 @@ TEST(OutcomeTest, S2_48_AMissingRoleShowsAsARefusalBeforeAnyChange) {
   EXPECT_THAT(outcome.message, HasSubstr("cannot patch resource \"deployments\""));
 }
 
+TEST(OutcomeTest, S2_48_ARefusalAfterMuchWasSaidIsQuotedItself) {
+  const std::string much(1000, 'x');
+  const JobOutcome outcome =
+      Judge(JobWith({kBackoffLimitExceeded}),
+            {PodWith({Terminated("main", 1, "Error", much + "\n" + kRefusal)})});
+
+  EXPECT_THAT(outcome.message, HasSubstr("cannot patch resource \"deployments\""));
+}
+
 TEST(OutcomeTest, S2_48_ARefusalMidRunSaysThatAPartWasDone) {
   const JobOutcome later_container = Judge(
       JobWith({kBackoffLimitExceeded}),
