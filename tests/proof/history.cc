@@ -8,6 +8,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
+#include "absl/strings/ascii.h"
 #include "core/ids.h"
 #include "core/kubernetes_names.h"
 #include "core/machine/states.h"
@@ -53,10 +54,12 @@ class Checker {
       CheckNotAllowed(life);
       CheckEnd(life);
       TakeHold(life);
-      const std::vector<Violation> waiting = CheckWaiting(life, history_);
-      violations_.insert(violations_.end(), waiting.begin(), waiting.end());
+      Append(CheckWaiting(life, history_));
+      Append(CheckRecords(life, history_));
     }
+    CheckRollbacks();
     CheckTargets();
+    Append(CheckArmed(lives_, history_));
     CheckSubmits();
     CheckOwners();
     CheckWatched();
@@ -68,6 +71,10 @@ class Checker {
   template <class... Parts>
   void Violate(Property property, const std::string& execution, const Parts&... parts) {
     violations_.push_back({property, execution, Cat(parts...)});
+  }
+
+  void Append(const std::vector<Violation>& some) {
+    violations_.insert(violations_.end(), some.begin(), some.end());
   }
 
   Life* Find(const std::string& execution) {
@@ -104,19 +111,31 @@ class Checker {
         Violate(Property::kLifeIsLegal, row.execution, "an outcome of no execution");
       }
     }
+    for (const AuditRow& row : history_.records) {
+      if (Life* life = Find(row.execution)) {
+        life->records.push_back(&row);
+      } else if (!row.execution.empty()) {
+        Violate(Property::kWrittenDown, row.execution, "audited as ", row.kind, " and not stored");
+      }
+    }
     JoinCluster();
   }
 
   void JoinCluster() {
     for (const AuditEntry& entry : history_.audit) {
-      if (entry.resource == "deployments" && entry.verb == "get" && entry.actor_job.empty() &&
-          entry.code == 200) {
-        std::optional<absl::Time>& last = last_read_[{entry.namespace_name, entry.name}];
+      if (entry.verb == "get" && entry.actor_job.empty() && entry.code == 200) {
+        std::optional<absl::Time>& last =
+            last_read_[Cat(entry.resource, "/", entry.namespace_name, "/", entry.name)];
         last = last.has_value() ? std::max(*last, entry.time) : entry.time;
       }
       if (!entry.applied || entry.dry_run) continue;
       if (!entry.actor_job.empty()) {
-        if (Life* life = FindJob(entry.actor_job)) life->writes.push_back(&entry);
+        if (Life* life = FindJob(entry.actor_job)) {
+          life->writes.push_back(&entry);
+        } else {
+          Violate(Property::kOneAllowedEffect, "", "a pod of Job ", entry.actor_job,
+                  ", of no execution, wrote to ", entry.resource, "/", entry.name);
+        }
         continue;
       }
       if (entry.resource != "jobs") continue;
@@ -140,6 +159,9 @@ class Checker {
     }
     for (const ScaleRecord& record : history_.scales) {
       if (Life* life = FindJob(record.job)) life->scales.push_back(&record);
+    }
+    for (const ArmedSpan& span : history_.armed) {
+      if (Life* life = FindJob(span.job)) life->armed_spans.push_back(&span);
     }
   }
 
@@ -324,7 +346,8 @@ class Checker {
       Violate(Property::kSuccessWasSeen, life.name, "SUCCEEDED and its effect is not APPLIED");
     if (outcome.resources().empty() || !outcome.resources(0).has_after()) return;
     const v1::Target& target = life.accepted->target();
-    const auto read = last_read_.find(std::pair(target.namespace_(), target.name()));
+    const std::string plural = Cat(absl::AsciiStrToLower(target.kind()), "s");
+    const auto read = last_read_.find(Cat(plural, "/", target.namespace_(), "/", target.name()));
     if (read == last_read_.end() || *read->second < TimeOf(*life.finished)) {
       Violate(Property::kSuccessWasSeen, life.name,
               "says what the target is now, which was not read after the Job's end");
@@ -358,10 +381,8 @@ class Checker {
   // The lock is taken with the intent and given back with the end, each under the target's row
   // lock, so the times of the two are in the order of the holders.
   void TakeHold(const Life& life) {
-    if (life.intent == nullptr || life.accepted == nullptr) return;
-    if (history_.reads.contains(life.accepted->action())) return;
-    const v1::Target& target = life.accepted->target();
-    if (target.kind().empty()) return;
+    const std::string target = life.Takes(history_);
+    if (life.intent == nullptr || target.empty()) return;
     const absl::Time from = TimeOf(*life.intent);
     const absl::Time until = life.end == nullptr ? absl::InfiniteFuture() : TimeOf(*life.end);
     for (const AuditEntry* patch : life.patches) {
@@ -370,8 +391,7 @@ class Checker {
                 "its Job was armed while it did not hold its target");
       }
     }
-    holds_[Cat(target.kind(), "/", target.namespace_(), "/", target.name())].push_back(
-        {from, until, &life});
+    holds_[target].push_back({from, until, &life});
   }
 
   void CheckTargets() {
@@ -382,6 +402,19 @@ class Checker {
         if (holds[i].from >= holds[i - 1].until) continue;
         Violate(Property::kOneChangesATarget, holds[i].life->name, "held ", target, " while ",
                 holds[i - 1].life->name, " did");
+      }
+    }
+  }
+
+  // ---- 13
+
+  void CheckRollbacks() {
+    for (const Life& life : lives_) {
+      if (life.accepted == nullptr || life.accepted->rollback_of().empty()) continue;
+      if (const Life* original = Find(life.accepted->rollback_of())) {
+        Append(CheckUndone(life, *original));
+      } else {
+        Violate(Property::kUndoneAsLeft, life.name, "undoes what is not stored");
       }
     }
   }
@@ -517,7 +550,7 @@ class Checker {
   std::map<std::string, std::vector<Hold>> holds_;
   absl::flat_hash_map<std::string, std::size_t> by_name_;
   absl::flat_hash_map<std::string, std::size_t> by_job_;
-  absl::flat_hash_map<std::pair<std::string, std::string>, std::optional<absl::Time>> last_read_;
+  absl::flat_hash_map<std::string, std::optional<absl::Time>> last_read_;
   absl::flat_hash_map<std::string, int> takeovers_;
   std::vector<Violation> violations_;
 };

@@ -34,6 +34,12 @@ enum class Property {
                            // launched as approved, by enough others than the requester
   kBlockedIsStill = 10,    // BLOCKED says for what, and nothing is decided or launched in it
   kEverythingEnds = 11,    // all executions are terminal, in time, and there were enough of them
+  kWrittenDown = 12,       // each submit, vote, cancel and end has its row in the audit log, and an
+                           // end's row names the Job that was launched
+  kUndoneAsLeft = 13,      // a rollback changes only what is still as it was left, and back to what
+                           // it was before
+  kOneArmedJob = 14,  // at any moment a target has at most one armed Job that has not finished,
+                      // by the API server's own log
 };
 
 // One call of a client as it saw it.
@@ -73,16 +79,35 @@ struct OwnedWrite {
   std::int64_t epoch = 0;
 };
 
+// An entry of Capstan's audit log.
+struct AuditRow {
+  std::string kind;  // submit, approve, reject, cancel, end; others are not joined
+  std::string execution;
+  std::string caller;
+  std::string state;    // of an end
+  std::string job_uid;  // of an end
+};
+
+// How long a Job may have had a pod at work: from when the arm was asked for, until the API server
+// had the Job's end, or the last of a deleted Job and its pods.
+struct ArmedSpan {
+  std::string job;
+  absl::Time from;
+  std::optional<absl::Time> until;
+};
+
 struct History {
   std::vector<Submitted> submits;
   std::vector<v1::ExecutionEvent> events;  // as stored; those of one execution in the order of seq
   std::vector<OwnedWrite> writes;          // may be empty: not recorded
   std::vector<DecisionRow> decisions;
   std::vector<OutcomeRow> outcomes;
+  std::vector<AuditRow> records;  // may be empty: not recorded
   std::vector<Watched> watched;
   std::vector<kubesim::AuditEntry> audit;
   std::vector<kubesim::PodRun> pod_runs;
   std::vector<kubesim::ScaleRecord> scales;
+  std::vector<ArmedSpan> armed;  // of a real API server only
 
   // Actions that only read: they take no target.
   std::set<std::string> reads = {"RolloutStatus"};

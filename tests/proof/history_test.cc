@@ -49,8 +49,10 @@ class Story {
     accepted.set_request_id(request);
     accepted.set_dry_run(dry_run);
     (*accepted.mutable_parameters()->mutable_fields())["replicas"].set_number_value(replicas);
+    target_ = Cat("web-of-", request);
+    accepted.mutable_target()->set_kind("Deployment");
     accepted.mutable_target()->set_namespace_("default");
-    accepted.mutable_target()->set_name("web");
+    accepted.mutable_target()->set_name(target_);
     history_.submits.push_back({request, Submitted::Reply::kAccepted, name_});
   }
 
@@ -89,19 +91,20 @@ class Story {
       entry.uid = kUid;
     } else {
       entry.namespace_name = "default";
-      entry.name = "web";
+      entry.name = target_;
     }
     return entry;
   }
 
   void RunPod(int replicas) {
     history_.pod_runs.push_back({"capstan-actions", "pod", JobName(name_), kUid});
-    history_.scales.push_back({"default", "web", 1, replicas, JobName(name_), kUid});
+    history_.scales.push_back({"default", target_, 1, replicas, JobName(name_), kUid});
   }
 
  private:
   History& history_;
   const std::string name_;
+  std::string target_;
   Execution::State state_ = Execution::STATE_PENDING;
   int seq_ = 0;
   int decisions_ = 0;

@@ -25,6 +25,8 @@ struct Life {
       writes;  // anything else that changed its Job, or by its Job
   std::vector<const kubesim::PodRun*> pods;
   std::vector<const kubesim::ScaleRecord*> scales;
+  std::vector<const AuditRow*> records;
+  std::vector<const ArmedSpan*> armed_spans;
 
   // Read off the events.
   const v1::Accepted* accepted = nullptr;
@@ -35,6 +37,8 @@ struct Life {
   const v1::ExecutionEvent* armed = nullptr;
   const v1::ExecutionEvent* finished = nullptr;
 
+  // The target's key; "" for those that take none.
+  std::string Takes(const History& history) const;
   bool DryRun() const { return accepted != nullptr && accepted->dry_run(); }
   bool EndedAs(v1::Execution::State state) const {
     return end != nullptr && end->state_changed().to() == state;
@@ -43,5 +47,14 @@ struct Life {
 
 // What an execution that waits promises: kPeopleAreHeard and kBlockedIsStill.
 std::vector<Violation> CheckWaiting(const Life& life, const History& history);
+
+// kWrittenDown.
+std::vector<Violation> CheckRecords(const Life& life, const History& history);
+
+// kUndoneAsLeft; `original` is what `life` undoes.
+std::vector<Violation> CheckUndone(const Life& life, const Life& original);
+
+// kOneArmedJob.
+std::vector<Violation> CheckArmed(const std::vector<Life>& lives, const History& history);
 
 }  // namespace capstan::proof

@@ -5,10 +5,9 @@
 
 #include <algorithm>
 
-#include "core/ids.h"
 #include "core/kubernetes_names.h"
 #include "core/text.h"
-#include "tests/proof/history.h"
+#include "tests/proof/story.h"
 
 namespace capstan::proof {
 namespace {
@@ -17,113 +16,6 @@ using ::testing::Not;
 using v1::ApprovalSummary;
 using v1::Execution;
 using v1::ExecutionEvent;
-
-constexpr char kUid[] = "uid-1";
-
-absl::Time At(int second) { return absl::FromUnixSeconds(1'000'000 + second); }
-
-// One execution of RestartDeployment, an event a second from `start` on.
-struct Story {
-  History& history;
-  int start = 0;
-  std::string name = ExecutionName(ExecutionId::Make(At(0)));
-  int seq = 0;
-  int decisions = 0;
-  Execution::State state = Execution::STATE_PENDING;
-
-  int now() const { return start + seq; }
-  ExecutionEvent& Event() {
-    ExecutionEvent& event = history.events.emplace_back();
-    event.set_execution(name);
-    event.set_seq(++seq);
-    event.mutable_time()->set_seconds(absl::ToUnixSeconds(At(now())));
-    return event;
-  }
-  v1::StateChanged& To(Execution::State to) {
-    v1::StateChanged& changed = *Event().mutable_state_changed();
-    changed.set_from(state);
-    changed.set_to(to);
-    state = to;
-    return changed;
-  }
-  void Accept(const std::string& action = "RestartDeployment") {
-    v1::Accepted& accepted = *Event().mutable_accepted();
-    accepted.set_action(action);
-    accepted.set_request_id(name);
-    accepted.set_caller("alice");
-    accepted.mutable_target()->set_kind("Deployment");
-    accepted.mutable_target()->set_namespace_("default");
-    accepted.mutable_target()->set_name("web");
-    history.submits.push_back({name, Submitted::Reply::kAccepted, name});
-    To(Execution::STATE_VALIDATING);
-  }
-  void Decide(bool requires_approval) {
-    v1::PolicyDecision& decision = *Event().mutable_policy_evaluated()->mutable_decision();
-    decision.set_allow(true);
-    decision.set_requires_approval(requires_approval);
-    history.decisions.push_back({name, ++decisions, true});
-  }
-  void Block(Execution::BlockReason reason) {
-    To(Execution::STATE_BLOCKED).set_block_reason(reason);
-  }
-  void Unblock() {
-    To(Execution::STATE_PENDING);
-    To(Execution::STATE_VALIDATING);
-  }
-  void Ask(int number, int quorum, const std::string& job = "job") {
-    v1::ApprovalRequested& requested = *Event().mutable_approval_requested();
-    requested.set_number(number);
-    requested.mutable_rule()->set_quorum(quorum);
-    requested.mutable_plan()->set_rendered_job(job);
-  }
-  void Vote(const std::string& caller, bool approve = true) {
-    v1::ApprovalDecision& decision = *Event().mutable_approval_decided()->mutable_decision();
-    decision.set_caller(caller);
-    decision.set_approve(approve);
-  }
-  void EndApproval(int number, ApprovalSummary::State end) {
-    v1::ApprovalEnded& ended = *Event().mutable_approval_ended();
-    ended.set_number(number);
-    ended.set_state(end);
-  }
-  void Call(const std::string& verb, int second) {
-    kubesim::AuditEntry& entry = history.audit.emplace_back();
-    entry.time = At(second);
-    entry.verb = verb;
-    entry.resource = "jobs";
-    entry.name = Cat(kJobNamePrefix, ParseExecutionName(name)->ToHex());
-    entry.uid = kUid;
-    entry.code = 200;
-    entry.applied = true;
-  }
-  void Launch(const std::string& job = "job") {
-    v1::ArtifactStored& artifact = *Event().mutable_artifact_stored();
-    artifact.set_artifact("job");
-    artifact.set_digest(Sha256Hex(job));
-    Call("create", now());
-    Event().mutable_job_created()->mutable_job()->set_uid(kUid);
-    To(Execution::STATE_RUNNING);
-    Call("patch", now());
-    Event().mutable_job_armed();
-    history.pod_runs.push_back(
-        {"capstan-actions", "pod", Cat(kJobNamePrefix, ParseExecutionName(name)->ToHex()), kUid});
-  }
-  void Succeed() {
-    Event().mutable_job_finished()->set_succeeded(true);
-    To(Execution::STATE_VERIFYING);
-    End(Execution::STATE_SUCCEEDED, Execution::EFFECT_APPLIED);
-  }
-  void End(Execution::State end, Execution::Effect effect) {
-    To(end).mutable_outcome()->set_effect(effect);
-    history.outcomes.push_back({name, end, Execution::FAILURE_REASON_UNSPECIFIED});
-  }
-};
-
-MATCHER_P2(Breaks, property, text, "") {
-  return std::any_of(arg.begin(), arg.end(), [&](const Violation& violation) {
-    return violation.property == property && violation.text.find(text) != std::string::npos;
-  });
-}
 
 class WaitingHistoryTest : public ::testing::Test {
  protected:

@@ -3,6 +3,7 @@
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "absl/strings/escaping.h"
@@ -68,11 +69,28 @@ std::vector<v1::ExecutionEvent> StoredEvents(const std::string& dsn) {
   return events;
 }
 
+// Entries of one transaction are a row together; a submit is wrapped with the id that it got.
+std::vector<AuditRow> Records(const std::string& dsn) {
+  std::vector<AuditRow> records;
+  for (const auto& row :
+       testing::MustRunSql(dsn, "SELECT body FROM audit ORDER BY at, chain, number")) {
+    for (const nlohmann::json& entry : nlohmann::json::parse(row[0])) {
+      const bool submit = entry.contains("submitted");
+      const nlohmann::json& fields = submit ? entry["submitted"] : entry;
+      const std::string execution = entry.value("execution", "");
+      records.push_back({fields.value("kind", ""), submit ? NameOf(execution) : execution,
+                         fields.value("caller", ""), fields.value("state", ""),
+                         fields.value("job_uid", "")});
+    }
+  }
+  return records;
+}
+
 }  // namespace
 
 void NoteWrites(testing::System& system) { testing::MustRunSql(system.dsn(), kNoteWrites); }
 
-History CollectFrom(testing::System& system) {
+History CollectStored(testing::System& system) {
   const std::string& dsn = system.dsn();
   History history;
   history.events = StoredEvents(dsn);
@@ -89,6 +107,12 @@ History CollectFrom(testing::System& system) {
     history.outcomes.push_back({NameOf(row[0]), static_cast<Execution::State>(Number(row[1])),
                                 static_cast<Execution::FailureReason>(Number(row[2]))});
   }
+  history.records = Records(dsn);
+  return history;
+}
+
+History CollectFrom(testing::System& system) {
+  History history = CollectStored(system);
   history.audit = system.kube().Audit();
   history.pod_runs = system.kube().PodRuns();
   history.scales = system.kube().Scales("", "");

@@ -20,7 +20,9 @@ namespace capstan::proof {
 
 // Notes from now on under which lease and epoch each write to an execution was let in.
 void NoteWrites(testing::System& system);
-// What store and cluster say. Clients' shares are missing.
+// What the store says, its audit log included.
+History CollectStored(testing::System& system);
+// And what the simulated cluster says. Clients' shares are missing.
 History CollectFrom(testing::System& system);
 
 struct WorkloadOptions {

@@ -4,7 +4,8 @@
 #
 #   cluster.sh deps            install what it needs (root; otherwise say what is missing)
 #   cluster.sh build           compile the binaries and pack the images into the cache
-#   cluster.sh up              start it; returns once the node is Ready (idempotent)
+#   cluster.sh up [plane]      start it; returns once the node is Ready (idempotent); plane: etcd,
+#                              apiserver, controllers and scheduler alone, for nodes of `kwok`
 #   cluster.sh status          what runs; exit 0 Ready, 1 broken, 3 down
 #   cluster.sh env             print the variables a test needs, as export lines
 #   cluster.sh audit           print the changes the apiserver has seen, one a line
@@ -12,7 +13,8 @@
 #   cluster.sh load TAR...     import OCI image archives into the node
 #   cluster.sh load-action PROGRAM
 #                              pack this tree's capstan-action into its image and import that
-#   cluster.sh kwok N          add N nodes that are played only: their pods run without a process
+#   cluster.sh kwok N [STAGES] add N nodes that are played only: their pods run without a process,
+#                              as the file STAGES says (default: Jobs complete at once)
 #   cluster.sh down [--all]    stop and remove it (idempotent); --all: every cluster
 #
 # The node is a set of namespaces (mount, network, process, ipc, host name) joined
@@ -53,12 +55,17 @@ main() {
   local verb=${1:-help}
   shift || true
   case $verb in
-    deps | build | up | status | audit) "$verb" ;;
+    deps | build | status | audit) "$verb" ;;
+    up)
+      case ${1:-node} in
+        node | plane) up "${1:-node}" ;;
+        *) die "up: got '$1', want nothing or plane" ;;
+      esac ;;
     env) print_env ;;
     exec) need_root exec; need_running; in_node "$@" ;;
     load) need_root load; need_running; load_images "$@" ;;
     load-action) need_root load-action; need_running; load_action "${1:?load-action: give the program}" ;;
-    kwok) need_root kwok; need_running; kwok "${1:-}" ;;
+    kwok) need_root kwok; need_running; kwok "${1:-}" "${2:-}" ;;
     down)
       case ${1:-} in
         --all) down_all ;;

@@ -1,8 +1,8 @@
 # shellcheck shell=bash disable=SC2153 # names come from common.sh
 # up, down, status, env, audit.
 
-readonly PARTS=(node apiserver-forward containerd etcd kube-apiserver kube-controller-manager
-  kube-scheduler kubelet kube-proxy)
+readonly PLANE_PARTS=(node apiserver-forward etcd kube-apiserver kube-controller-manager kube-scheduler)
+readonly NODE_PARTS=(containerd kubelet kube-proxy)
 readonly ETCD_URL=http://127.0.0.1:2379
 # Room for many tests that run at once; the defaults stall bursts.
 readonly CLIENT_LIMITS=(--kube-api-qps 500 --kube-api-burst 1000)
@@ -12,9 +12,13 @@ readonly AUDIT_LOG_LIMIT=100000000
 api_port() { cat "$STATE/api-port"; }
 api_url() { echo "https://127.0.0.1:$(api_port)"; }
 
+# True when the cluster is a control plane alone.
+is_plane() { [ "$(cat "$STATE/kind" 2> /dev/null)" = plane ]; }
+
+# $1: node or plane.
 up() {
   need_root up
-  local part
+  local kind=$1 part
   for part in kube etcd nsforward images; do
     is_built "$part" || die "up: $part is not built: run cluster.sh build"
   done
@@ -22,7 +26,7 @@ up() {
     command -v "$part" > /dev/null || die "up: $part is missing: run cluster.sh deps"
   done
   lock
-  if [ "$(cat "$STATE/recipe" 2> /dev/null)" = "$(recipe)" ] && status > /dev/null 2>&1; then
+  if [ "$(cat "$STATE/recipe" 2> /dev/null)" = "$(recipe "$kind")" ] && status > /dev/null 2>&1; then
     say "up: cluster $NAME is up already"
     return
   fi
@@ -35,19 +39,20 @@ up() {
   trap 'exit 129' HUP
   mkdir -p "$STATE"
   chmod 700 "$STATE"
+  echo "$kind" > "$STATE/kind"
   make_node
   start_forwarder
   make_credentials
   write_configuration
   start_parts
-  recipe > "$STATE/recipe"
+  recipe "$kind" > "$STATE/recipe"
   trap - EXIT INT TERM HUP
   say "up: Ready after $((SECONDS - began)) s"
 }
 
 # What a running cluster was made from; another recipe needs another cluster.
 recipe() {
-  { echo "${ARTIFACT[@]}"; cat "$HERE"/config/* "$HERE"/lib/*; } | sha256sum
+  { echo "$1" "${ARTIFACT[@]}"; cat "$HERE"/config/* "$HERE"/lib/*; } | sha256sum
 }
 
 # After a failed or interrupted `up`: leaves nothing but the logs of a failure.
@@ -79,7 +84,7 @@ start_forwarder() {
 
 start_parts() {
   local state=/run/node/state kube=/run/node/kube/kube
-  start containerd containerd --config "$state/config/containerd.toml"
+  is_plane || start containerd containerd --config "$state/config/containerd.toml"
   start etcd /run/node/etcd/etcd --name e2e --data-dir /run/node/etcd-data/data \
     --listen-client-urls "$ETCD_URL" --advertise-client-urls "$ETCD_URL" \
     --quota-backend-bytes 2147483648 --log-level warn --unsafe-no-fsync
@@ -98,10 +103,12 @@ start_parts() {
     --audit-policy-file "$state/config/audit-policy.yaml" --audit-log-path "$state/audit/audit.log" \
     --audit-log-mode blocking --audit-log-maxsize "$AUDIT_LOG_LIMIT" \
     --profiling=false
-  wait_for 30 containerd in_node ctr --address "$CONTAINERD_SOCKET" version
-  load_images "${ARTIFACT[images]}"/*.tar
+  if ! is_plane; then
+    wait_for 30 containerd in_node ctr --address "$CONTAINERD_SOCKET" version
+    load_images "${ARTIFACT[images]}"/*.tar
+  fi
   wait_for 90 kube-apiserver curl -sf --max-time 2 --cacert "$STATE/pki/ca.crt" "$(api_url)/readyz"
-  start kubelet "$kube" kubelet --config "$state/config/kubelet.yaml" \
+  is_plane || start kubelet "$kube" kubelet --config "$state/config/kubelet.yaml" \
     --kubeconfig "$state/kubelet.kubeconfig" --hostname-override "$NODE_NAME" --node-ip "$NODE_IP"
   start kube-controller-manager "$kube" kube-controller-manager "${CLIENT_LIMITS[@]}" \
     --kubeconfig "$state/kube-controller-manager.kubeconfig" --leader-elect=false \
@@ -117,10 +124,12 @@ start_parts() {
     --authentication-kubeconfig "$state/kube-scheduler.kubeconfig" \
     --authorization-kubeconfig "$state/kube-scheduler.kubeconfig" \
     --bind-address 127.0.0.1 --profiling=false
-  start kube-proxy "$kube" kube-proxy --config "$state/config/kube-proxy.yaml"
-  wait_for 90 "the node to be Ready" node_ready
-  wait_for 30 "the apiserver's service address" \
-    in_node curl -sf --max-time 1 --cacert "$state/pki/ca.crt" "https://$SERVICE_API/readyz"
+  if ! is_plane; then
+    start kube-proxy "$kube" kube-proxy --config "$state/config/kube-proxy.yaml"
+    wait_for 90 "the node to be Ready" node_ready
+    wait_for 30 "the apiserver's service address" \
+      in_node curl -sf --max-time 1 --cacert "$STATE/pki/ca.crt" "https://$SERVICE_API/readyz"
+  fi
   wait_for 30 "the default account" kubectl -n default get serviceaccount default
 }
 
@@ -134,7 +143,8 @@ status() {
   local part broken=0
   [ -d "$STATE" ] || { echo "cluster $NAME: down"; return "$EXIT_DOWN"; }
   [ -r "$STATE" ] || { echo "cluster $NAME: belongs to root, ask as root"; return 1; }
-  local parts=("${PARTS[@]}")
+  local parts=("${PLANE_PARTS[@]}")
+  is_plane || parts+=("${NODE_PARTS[@]}")
   [ ! -e "$STATE/pids/kwok" ] || parts+=(kwok)
   for part in "${parts[@]}"; do
     if part_runs "$part"; then
@@ -144,6 +154,7 @@ status() {
       broken=1
     fi
   done
+  if is_plane; then return "$broken"; fi
   if [ "$broken" = 0 ] && node_ready; then
     echo "$NODE_NAME: Ready"
   else
