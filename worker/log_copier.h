@@ -21,7 +21,7 @@ class LogCopier {
 
   // Copies what there is now. `ended`: the Job has finished, so everything can be read to its end.
   // An error means that something could not be read or stored: call again, or go on with part of
-  // the log missing.
+  // the log missing. With `ended` the log then says at its end that it is.
   absl::Status Copy(kubernetes::Client& client, const kubernetes::JobObservation& job, bool ended,
                     const Append& append);
 

@@ -251,10 +251,14 @@ void Runner::Advance(const RunPtr& run) {
 
 void Runner::Do(const RunPtr& run, const Task& task) {
   switch (task.wake) {
-    case Wake::kStart:
+    case Wake::kStart: {
+      const bool taken_over = run->action.data.step() == machine::ActionState::STEP_WATCH;
       if (run->signals > run->action.data.signals_seen()) Do(run, {Wake::kSignal});
       Feed(run, ResumedOf(*run));
+      // A Job that went away meanwhile is in no list and no event.
+      if (taken_over) Post(run, {Wake::kObserve});
       return;
+    }
     case Wake::kSignal: {
       if (const auto signals = ReadSignals(*run); signals.ok()) {
         Feed(run, *signals);

@@ -55,7 +55,7 @@ class FailureTest : public ::testing::Test {
   Server server_ = system_->StartServer();
 };
 
-TEST_F(FailureTest, S2_18_S2_66_EachWayAPodFailsHasItsReasonAndItsWords) {
+TEST_F(FailureTest, S2_18_S2_66_F8_F9_EachWayAPodFailsHasItsReasonAndItsWords) {
   struct Way {
     kubesim::PodFate fate;
     Execution::FailureReason reason;
@@ -120,7 +120,7 @@ TEST_F(FailureTest, S2_18_SignalsThatEndTheProgramAreNamed) {
 }
 
 // RestartDeployment is idempotent: the pod that takes over repeats it. ScaleDeployment is not.
-TEST_F(FailureTest, S2_62_AKilledPodOfAnIdempotentActionIsReplacedWithinTheSameJob) {
+TEST_F(FailureTest, S2_62_F8_AKilledPodOfAnIdempotentActionIsReplacedWithinTheSameJob) {
   kube().HoldJobs();
   const auto worker = system_->StartWorker();
   const std::string name = SubmitOnItsOwn(Request("RestartDeployment", {{"namespace", "default"}}));
@@ -135,7 +135,7 @@ TEST_F(FailureTest, S2_62_AKilledPodOfAnIdempotentActionIsReplacedWithinTheSameJ
   EXPECT_EQ(JobsCreated(kube()), 1);
 }
 
-TEST_F(FailureTest, S2_18_S2_48_ARefusalOfTheClusterIsNamed) {
+TEST_F(FailureTest, S2_18_S2_48_F12_ARefusalOfTheClusterIsNamed) {
   const auto worker = system_->StartWorker();
   kube().InjectFault(kubesim::AdmissionPolicyDenied("no-jobs", "not on Fridays"));
   const Streamed denied = Watch(server_, SubmitOnItsOwn());
@@ -150,7 +150,7 @@ TEST_F(FailureTest, S2_18_S2_48_ARefusalOfTheClusterIsNamed) {
   EXPECT_THAT(run.End().message(), HasSubstr("orbidden"));
 }
 
-TEST_F(FailureTest, S2_10_S2_13_TroubleOfTheInfrastructureDoesNotUseUpTheCallersRetries) {
+TEST_F(FailureTest, S2_10_S2_13_F12_TroubleOfTheInfrastructureDoesNotUseUpTheCallersRetries) {
   kubesim::Fault quota = kubesim::QuotaExceeded("jobs", 1);
   quota.count = 2;
   kube().InjectFault(quota);

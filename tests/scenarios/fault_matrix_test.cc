@@ -81,7 +81,7 @@ class FaultMatrixTest : public ::testing::TestWithParam<Case> {
   static inline int replicas_ = 1;
 };
 
-TEST_P(FaultMatrixTest, S2_10_EndsWellAndItsJobRanOnce) {
+TEST_P(FaultMatrixTest, S2_10_F2_EndsWellAndItsJobRanOnce) {
   const auto& [verb, trouble] = GetParam();
   kubesim::KubeSim& kube = system_->kube();
   Fault fault;

@@ -231,7 +231,7 @@ TEST(WorkerTest, AJobWhoseEndWasToldWhileTheFenceWasShutIsLookedAtAgain) {
   }
 }
 
-TEST_F(ScenarioTest, S2_19_AJobDeletedByOthersAfterItWasArmedIsAnUnknownOutcomeAndNotRecreated) {
+TEST_F(ScenarioTest, S2_19_F6_AJobDeletedByOthersAfterItWasArmedIsAnUnknownOutcomeAndNotRecreated) {
   system_->kube().HoldJobs();
   const auto worker = system_->StartWorker();
   const std::string name = *Submit(server_, Scale(3));
