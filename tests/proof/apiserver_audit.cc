@@ -126,14 +126,14 @@ class Reader {
 
   void Armed(const Json& object, const kubesim::AuditEntry& entry, Job& whose) {
     if (whose.armed.has_value()) return;
-    if (whose.unanswered_arm.has_value()) {
+    if (entry.verb == "patch" && entry.subresource.empty()) {
+      whose.armed = entry.time;  // whatever was not answered before did nothing
+    } else if (whose.unanswered_arm.has_value()) {
       kubesim::AuditEntry arm = *whose.unanswered_arm;
       arm.uid = Text(object, "/metadata/uid");
       arm.applied = arm.reply_cut = true;
       whose.armed = arm.time;
       history_.audit.push_back(std::move(arm));
-    } else if (entry.verb == "patch") {
-      whose.armed = entry.time;
     }
   }
 

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -112,6 +113,23 @@ TEST_F(ApiserverAuditTest, AnArmWhoseClientWasGoneCountsWhenTheJobIsSeenArmed) {
   EXPECT_EQ(history.armed[0].from, At(2));
   EXPECT_TRUE(history.audit.back().applied);
   EXPECT_EQ(history.audit.back().uid, "uid-1");
+}
+
+TEST_F(ApiserverAuditTest, AnArmWhoseClientWasGoneIsNoneWhenALaterOneIsTheFirstToDoIt) {
+  ArmAt(2);
+  log_.back()["responseStatus"]["code"] = 504;
+  log_.back()["responseObject"] = Json();
+  Call(3, "job-controller", "update", "jobs/status", "capstan-actions", kJob,
+       {{"spec", {{"suspend", true}}}});
+  ArmAt(5);
+
+  const History history = Read();
+
+  ASSERT_THAT(history.armed, SizeIs(1));
+  EXPECT_EQ(history.armed[0].from, At(5));
+  EXPECT_EQ(std::count_if(history.audit.begin(), history.audit.end(),
+                          [](const auto& entry) { return entry.applied; }),
+            1);
 }
 
 TEST_F(ApiserverAuditTest, WhatAScaleWasBeforeIsNotKnownAfterAnUnansweredOne) {
