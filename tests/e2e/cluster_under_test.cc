@@ -183,6 +183,7 @@ std::unique_ptr<System> MakeSystem(const Installation& installation,
   SystemOptions system;
   system.lease_ttl = options.lease_ttl;
   system.worker_program = options.worker_program;
+  system.named_callers = options.named_callers;
   system.kubeconfig = file.path();
   return System::Make(system);
 }

@@ -51,6 +51,7 @@ void Install(const Installation& installation = {});
 struct ClusterSystemOptions {
   absl::Duration lease_ttl = absl::Seconds(3);
   std::string worker_program = {};  // empty: capstan-worker
+  bool named_callers = false;       // as in SystemOptions
 };
 
 // Whose workers act with the token of the worker's account of the installation.

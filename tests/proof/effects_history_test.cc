@@ -26,7 +26,10 @@ class EffectsHistoryTest : public ::testing::Test {
     story.Accept("ScaleDeployment");
     v1::Accepted& accepted = *EventOf(story, 1).mutable_accepted();
     (*accepted.mutable_parameters()->mutable_fields())["replicas"].set_number_value(to);
-    if (&story == &undo_) accepted.set_rollback_of(done_.name);
+    if (&story == &undo_) {
+      accepted.set_rollback_of(done_.name);
+      accepted.mutable_expected();
+    }
     story.Decide(true);
     story.Ask(1, 1);
     story.Vote("bob");
@@ -118,6 +121,18 @@ TEST_F(EffectsHistoryTest, ARowOfNoExecutionIsFound) {
 TEST_F(EffectsHistoryTest, ARollbackOfWhatHadMovedIsFound) {
   history_.scales.back().from = 4;
   EXPECT_THAT(Check(history_), Breaks(Property::kUndoneAsLeft, "left at 3 and had become 4"));
+}
+
+TEST_F(EffectsHistoryTest, ARollbackThatIsNotHeldToWhatWasLeftIsFound) {
+  EventOf(undo_, 1).mutable_accepted()->clear_expected();
+  EXPECT_THAT(Check(history_), Breaks(Property::kUndoneAsLeft, "is not held to what"));
+}
+
+TEST_F(EffectsHistoryTest, ARetryThatAcceptsARepeatedEffectMayUndoWhatHasMoved) {
+  EventOf(undo_, 1).mutable_accepted()->clear_expected();
+  EventOf(undo_, 1).mutable_accepted()->set_retry_of(undo_.name);
+  history_.scales.back().from = 4;
+  EXPECT_THAT(Check(history_), IsEmpty());
 }
 
 TEST_F(EffectsHistoryTest, ARollbackToSomethingElseIsFound) {

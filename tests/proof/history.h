@@ -96,6 +96,9 @@ struct ArmedSpan {
   std::optional<absl::Time> until;
 };
 
+// ScaleRecord.from, after a write of which nobody was told whether it was applied.
+inline constexpr int kNotKnown = -1;
+
 struct History {
   std::vector<Submitted> submits;
   std::vector<v1::ExecutionEvent> events;  // as stored; those of one execution in the order of seq
