@@ -198,6 +198,7 @@ absl::Status Serve(const config::v1::WorkerConfig& config, const sigset_t& ends)
   Runner runner(*committer, *leases, effects, watch, *client, pool, fence, clock, *tracer,
                 worker_metrics,
                 {.max_executions = static_cast<int>(config.lease().max_executions()),
+                 .per_parent_in_flight = static_cast<int>(config.limits().per_parent_in_flight()),
                  .start_deadline = actions.start_deadline});
   Keeper keeper(*leases, runner, pool, fence, clock, store_metrics,
                 {.info = {HostName(), kVersion},
