@@ -169,6 +169,10 @@ class Explanation {
         Add(code, execution.message(), "",
             "capstan stop list, then capstan stop lift NAME --reason=WHY");
         break;
+      case Execution::BLOCK_REASON_PARENT_LIMIT:
+        Add(code, execution.message(), "",
+            Cat("by itself when another execution of ", execution.parent().name(), " ends"));
+        break;
       default:
         Add(code, execution.message(), "", "by itself");
     }

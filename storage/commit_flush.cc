@@ -8,6 +8,7 @@
 #include "core/failpoint.h"
 #include "core/status_macros.h"
 #include "storage/event_row.h"
+#include "storage/parent_line.h"
 #include "storage/schema.h"
 #include "storage/sql.h"
 #include "storage/stop_rows.h"
@@ -41,6 +42,8 @@ absl::Status Validate(const Commit& c) {
     return absl::InvalidArgumentError("commit: a step stores at least one event");
   if (c.target && c.target->kind == TargetStep::Kind::kWait && !c.park)
     return absl::InvalidArgumentError("commit: what waits for its target is parked");
+  if (c.parent && c.parent->use == ParentUse::kWait && !c.park)
+    return absl::InvalidArgumentError("commit: what waits for others of its parent is parked");
   if (c.park && IsTerminal(c.state))
     return absl::InvalidArgumentError("commit: what has ended cannot be parked");
   return absl::OkStatus();
@@ -134,15 +137,16 @@ absl::Status FlushingCommitter::Send(std::span<Item*> items, bool again) {
 
 absl::StatusOr<FlushingCommitter::Answers> FlushingCommitter::Store(std::span<Item*> items) {
   // One statement is a transaction by itself, which saves two round trips.
-  bool beside = false, stops = false, targets = false;
+  bool beside = false, stops = false, targets = false, parents = false;
   for (const Item* item : items) {
     const storage::Commit& c = item->commit;
     stops = stops || c.stop_test != storage::Commit::StopTest::kNone;
     targets = targets || c.target.has_value();
+    parents = parents || c.parent.has_value();
     beside = beside || c.park || c.decision || !c.artifacts.empty() || !c.approvals.empty() ||
              c.counts_as_launch || !c.dry_run_key.empty() || !c.audit.empty();
   }
-  const bool alone = !beside && !stops && !targets;
+  const bool alone = !beside && !stops && !targets && !parents;
   Answers answers(items.size());
   Transaction transaction(connection_);
   if (!alone) CAPSTAN_RETURN_IF_ERROR(transaction.Begin());
@@ -155,10 +159,14 @@ absl::StatusOr<FlushingCommitter::Answers> FlushingCommitter::Store(std::span<It
   if (targets) {
     CAPSTAN_ASSIGN_OR_RETURN(locked, TestTargets(items, answers));
   }
+  if (parents) CAPSTAN_RETURN_IF_ERROR(TestParents(items, answers));
   CAPSTAN_RETURN_IF_ERROR(PassFence(items, answers));
   if (alone) return answers;
   CAPSTAN_RETURN_IF_ERROR(StoreBeside(items, answers));
-  if (targets) CAPSTAN_RETURN_IF_ERROR(ChangeTargets(items, answers, locked));
+  std::vector<ExecutionId> wake;
+  if (targets) CAPSTAN_RETURN_IF_ERROR(ChangeTargets(items, answers, locked, wake));
+  if (parents) CAPSTAN_RETURN_IF_ERROR(ChangeParents(items, answers, wake));
+  CAPSTAN_RETURN_IF_ERROR(WakeThese(connection_, wake));  // at once: locked in order
   std::vector<std::string> audited;
   for (std::size_t i = 0; i < items.size(); ++i) {
     if (answers[i] == CommitResult::kCommitted && !items[i]->commit.audit.empty())
@@ -210,9 +218,9 @@ absl::StatusOr<LockedTargets> FlushingCommitter::TestTargets(std::span<Item*> it
 }
 
 absl::Status FlushingCommitter::ChangeTargets(std::span<Item*> items, const Answers& answers,
-                                              LockedTargets& targets) {
+                                              LockedTargets& targets,
+                                              std::vector<ExecutionId>& wake) {
   std::set<const TargetRow*> changed;
-  std::vector<ExecutionId> wake;
   for (std::size_t i = 0; i < items.size(); ++i) {
     const storage::Commit& c = items[i]->commit;
     if (!c.target || answers[i] != CommitResult::kCommitted) continue;
@@ -223,11 +231,81 @@ absl::Status FlushingCommitter::ChangeTargets(std::span<Item*> items, const Answ
   }
   CAPSTAN_RETURN_IF_ERROR(
       StoreTargets(connection_, std::vector<const TargetRow*>(changed.begin(), changed.end())));
-  if (absl::Status lost = HitFailpoint("target.between"); !lost.ok()) {
-    connection_.Close();
-    return lost;
+  absl::Status lost = HitFailpoint("target.between");
+  if (!lost.ok()) connection_.Close();
+  return lost;
+}
+
+absl::Status FlushingCommitter::TestParents(std::span<Item*> items, Answers& answers) {
+  std::set<std::string> distinct;
+  int limit = 0;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (!items[i]->commit.parent || answers[i]) continue;
+    distinct.insert(items[i]->commit.parent->parent);
+    limit = std::max(limit, items[i]->commit.parent->limit);
   }
-  return WakeThese(connection_, wake);
+  if (distinct.empty()) return absl::OkStatus();
+  Array names(Element::kText, distinct.size() * 64);
+  for (const std::string& name : distinct) names.Add(name);
+  CAPSTAN_RETURN_IF_ERROR(
+      connection_.Run(sql::kSiblingLock, Params().Add(std::move(names))).status());
+  CAPSTAN_ASSIGN_OR_RETURN(auto lines,
+                           ReadParentLines(connection_, {distinct.begin(), distinct.end()}, limit));
+  // Tried on this copy, so that steps of this flush count each other. Those that leave count until
+  // they are stored.
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    const storage::Commit& c = items[i]->commit;
+    if (!c.parent || answers[i] || c.parent->use == ParentUse::kLeave) continue;
+    ParentLine& line = lines[c.parent->parent];
+    const bool takes = c.parent->use == ParentUse::kTake;
+    if (HasPlace(line, c.id, c.parent->limit) != takes) {
+      answers[i] = CommitResult::kParentRefused;
+    } else if (takes) {
+      line.waiting.erase(c.id);
+      line.in_flight.insert(c.id);
+    } else {
+      line.waiting.insert(c.id);
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status FlushingCommitter::ChangeParents(std::span<Item*> items, const Answers& answers,
+                                              std::vector<ExecutionId>& wake) {
+  Array held(Element::kUuid, 0), parents(Element::kText, 0), in_flight(Element::kBool, 0);
+  Array left(Element::kUuid, 0);
+  std::set<std::string> emptier;
+  bool holds = false;
+  int limit = 0;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    const storage::Commit& c = items[i]->commit;
+    if (!c.parent || answers[i] != CommitResult::kCommitted) continue;
+    if (c.parent->use == ParentUse::kLeave) {
+      left.Add(c.id);
+      emptier.insert(c.parent->parent);
+      limit = c.parent->limit;
+      continue;
+    }
+    holds = true;
+    held.Add(c.id);
+    parents.Add(c.parent->parent);
+    in_flight.Add(c.parent->use == ParentUse::kTake);
+  }
+  if (holds) {
+    Params params;
+    params.Add(std::move(held)).Add(std::move(parents)).Add(std::move(in_flight));
+    CAPSTAN_RETURN_IF_ERROR(connection_.Run(sql::kSiblingHold, params).status());
+  }
+  if (emptier.empty()) return absl::OkStatus();
+  CAPSTAN_RETURN_IF_ERROR(
+      connection_.Run(sql::kSiblingLeave, Params().Add(std::move(left))).status());
+  CAPSTAN_ASSIGN_OR_RETURN(const auto lines,
+                           ReadParentLines(connection_, {emptier.begin(), emptier.end()}, limit));
+  for (const auto& [parent, line] : lines) {
+    const std::vector<ExecutionId> next = NextInLine(line, limit);
+    wake.insert(wake.end(), next.begin(), next.end());
+  }
+  return absl::OkStatus();
 }
 
 absl::Status FlushingCommitter::PassFence(std::span<Item*> all, Answers& answers) {

@@ -39,8 +39,8 @@ class FlushingCommitter final : public Committer {
 
   void Flush(std::vector<Item> items);
   absl::Status Send(std::span<Item*> items, bool again);
-  // What became of a step in the transaction: kCommitted, refused by target or stops, or nothing:
-  // it did not pass the fence.
+  // What became of a step in the transaction: kCommitted, refused by target, parent or stops, or
+  // nothing: it did not pass the fence.
   using Answers = std::vector<std::optional<CommitResult>>;
   // In the order of `items`.
   absl::StatusOr<Answers> Store(std::span<Item*> items);
@@ -50,9 +50,13 @@ class FlushingCommitter final : public Committer {
   absl::Status TestStops(std::span<Item*> items, Answers& answers);
   // Locks targets and refuses steps for which they do not stand right.
   absl::StatusOr<LockedTargets> TestTargets(std::span<Item*> items, Answers& answers);
-  // What the steps that passed do with their targets.
-  absl::Status ChangeTargets(std::span<Item*> items, const Answers& answers,
-                             LockedTargets& targets);
+  // What the steps that passed do with their targets; adds who is to be woken.
+  absl::Status ChangeTargets(std::span<Item*> items, const Answers& answers, LockedTargets& targets,
+                             std::vector<ExecutionId>& wake);
+  // The same for the executions of parents.
+  absl::Status TestParents(std::span<Item*> items, Answers& answers);
+  absl::Status ChangeParents(std::span<Item*> items, const Answers& answers,
+                             std::vector<ExecutionId>& wake);
   // Rows beside the events, of the steps that passed.
   absl::Status StoreBeside(std::span<Item*> items, const Answers& answers);
   absl::Status StoreApprovals(std::span<Item*> items, const Answers& answers);

@@ -78,6 +78,9 @@ class LeaseStore {
   // Where a target stands; one without a row when nothing was ever known of it.
   virtual absl::StatusOr<TargetRow> ReadTarget(const std::string& key) = 0;
 
+  // The executions of a parent that are in flight, and the first `limit` of those in line.
+  virtual absl::StatusOr<ParentLine> ReadParent(const std::string& parent, int limit) = 0;
+
   // Launches in a namespace within `window`, and whether a request succeeded as a dry run.
   virtual absl::StatusOr<SurroundingsRow> ReadSurroundings(const std::string& name_space,
                                                            absl::Duration window,

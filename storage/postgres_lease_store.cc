@@ -11,6 +11,7 @@
 #include "core/log.h"
 #include "core/status_macros.h"
 #include "storage/event_row.h"
+#include "storage/parent_line.h"
 #include "storage/schema.h"
 #include "storage/sql.h"
 #include "storage/stop_rows.h"
@@ -437,6 +438,12 @@ absl::StatusOr<TargetRow> PostgresLeaseStore::ReadTarget(const std::string& key)
   absl::MutexLock lock(&claim_mu_);
   CAPSTAN_ASSIGN_OR_RETURN(const Rows rows, claim_.Run(sql::kTargetRead, Params().Add(key)));
   return OneTarget(rows, key);
+}
+
+absl::StatusOr<ParentLine> PostgresLeaseStore::ReadParent(const std::string& parent, int limit) {
+  absl::MutexLock lock(&claim_mu_);
+  CAPSTAN_ASSIGN_OR_RETURN(auto lines, ReadParentLines(claim_, {parent}, limit));
+  return std::move(lines[parent]);
 }
 
 absl::StatusOr<SurroundingsRow> PostgresLeaseStore::ReadSurroundings(

@@ -36,6 +36,7 @@ class PostgresLeaseStore final : public LeaseStore {
                                                   std::int32_t after) override;
   absl::Time DatabaseNow() override { return database_clock_.Now(); }
   absl::StatusOr<TargetRow> ReadTarget(const std::string& key) override;
+  absl::StatusOr<ParentLine> ReadParent(const std::string& parent, int limit) override;
   absl::StatusOr<SurroundingsRow> ReadSurroundings(const std::string& name_space,
                                                    absl::Duration window,
                                                    const std::string& dry_run_key) override;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -91,6 +92,7 @@ enum class ParkReason : std::int16_t {
   kBackoff = 5,
   kPreviousFailure = 6,
   kStopped = 7,
+  kParentLimit = 8,
 };
 
 // Give the lease back and wait. `delay` counts from the commit on the database's clock.
@@ -138,6 +140,22 @@ struct TargetRow {
   std::string block_message;
   std::string last_action;  // of the last success
   absl::Time last_success_at = absl::InfinitePast();
+};
+
+// ---- parents
+
+using machine::ParentUse;
+
+// What a step does among the executions of its parent.
+struct ParentStep {
+  ParentUse use = ParentUse::kTake;
+  std::string parent;
+  int limit = 0;  // of those in flight; 0: none
+};
+
+struct ParentLine {
+  std::set<ExecutionId> in_flight;
+  std::set<ExecutionId> waiting;  // by submission; the first ones are enough
 };
 
 // ---- emergency stops
@@ -195,6 +213,7 @@ struct Commit {
   std::vector<NewArtifact> artifacts;
   std::vector<ApprovalStep> approvals;
   std::optional<TargetStep> target;
+  std::optional<ParentStep> parent;
   // The step launches something (kNotStopped), or waits because it must not (kStopped): only stored
   // if that is how emergency stops in force have it for `launch`.
   enum class StopTest { kNone, kNotStopped, kStopped };
@@ -218,6 +237,8 @@ enum class CommitResult {
                    // again
   kTargetRefused,  // the target does not stand as the step needs; nothing was stored: read it and
                    // decide again
+  kParentRefused,  // there is a place among the executions of the parent, or there is none, other
+                   // than the step needs; nothing was stored: look and decide again
   kStopMoved,      // stops in force are not as the step needs; nothing was stored: read them and
                    // decide again
 };

@@ -34,6 +34,8 @@ storage::ParkReason ParkReasonOf(const machine::Transition& transition) {
       return storage::ParkReason::kPreviousFailure;
     case Execution::BLOCK_REASON_STOPPED:
       return storage::ParkReason::kStopped;
+    case Execution::BLOCK_REASON_PARENT_LIMIT:
+      return storage::ParkReason::kParentLimit;
     default:
       return storage::ParkReason::kRetry;
   }

@@ -158,11 +158,13 @@ absl::Status Serve(const config::v1::WorkerConfig& config, const sigset_t& ends)
   }
   CAPSTAN_ASSIGN_OR_RETURN(
       const policy::ConditionSet conditions,
-      policy::ConditionSet::Load({.directory = config.catalog_dir() + "/conditions",
-                                  .check_program = check_program,
-                                  .limits = {}},
-                                 clock));
+      policy::ConditionSet::LoadOrEmbedded({.directory = config.catalog_dir() + "/conditions",
+                                            .check_program = check_program,
+                                            .limits = {}},
+                                           clock));
   CAPSTAN_RETURN_IF_ERROR(CheckConditions(catalog, conditions));
+  worker_metrics.conditions_embedded.Set(conditions.embedded() ? 1 : 0);
+  Log(Level::kInfo, "conditions loaded", {{"digest", conditions.digest()}});
 
   CAPSTAN_ASSIGN_OR_RETURN(const kubernetes::ClusterConfig cluster, ClusterOf(config.kubernetes()));
   kubernetes::ClientOptions client_options;
@@ -198,6 +200,7 @@ absl::Status Serve(const config::v1::WorkerConfig& config, const sigset_t& ends)
   Runner runner(*committer, *leases, effects, watch, *client, pool, fence, clock, *tracer,
                 worker_metrics,
                 {.max_executions = static_cast<int>(config.lease().max_executions()),
+                 .per_parent_in_flight = static_cast<int>(config.limits().per_parent_in_flight()),
                  .start_deadline = actions.start_deadline});
   Keeper keeper(*leases, runner, pool, fence, clock, store_metrics,
                 {.info = {HostName(), kVersion},

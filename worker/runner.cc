@@ -90,6 +90,7 @@ void Runner::Hold(const WorkerId& worker, std::vector<storage::HeldExecution> ex
         first.correlation_id().empty() ? held.id.ToHex() : first.correlation_id();
     run->action.state = held.state;
     run->action.seq = held.last_seq;
+    run->action.parent_limit = options_.per_parent_in_flight;
     const telemetry::TraceContext parent =
         telemetry::ParseTraceparent(first.accepted().traceparent(), first.accepted().tracestate());
     const absl::Time now = clock_.Now();

@@ -29,6 +29,8 @@ namespace capstan::worker {
 
 struct RunnerOptions {
   int max_executions = 256;
+  // Executions of one parent that are in flight at once, over all workers; 0: any number.
+  int per_parent_in_flight = 5;
   absl::Duration start_deadline = absl::Seconds(120);
   absl::Duration log_interval = absl::Seconds(2);
   // After a read of signals (a cancel) that failed.
@@ -126,6 +128,7 @@ class Runner {
   static machine::Input ResumedOf(const Run& run);
   // Why a step was not stored, put into the input that it is decided from again.
   absl::Status LookAtTarget(const Run& run, machine::Input& input);
+  absl::Status LookAtParent(const Run& run, machine::Input& input);
   absl::Status LookAtStops(const Run& run, const machine::Transition& transition,
                            machine::Input& input);
   storage::LaunchScope LaunchScopeOf(const Run& run) const;

@@ -8,6 +8,7 @@
 #include "core/failpoint.h"
 #include "core/status_macros.h"
 #include "core/target_name.h"
+#include "storage/parent_line.h"
 #include "storage/stop_scope.h"
 #include "worker/commit_parts.h"
 #include "worker/runner.h"
@@ -44,6 +45,8 @@ Runner::Stored Runner::Store(const RunPtr& run, Transition& transition, Input& i
       return Stored::kDropped;
     case CommitResult::kTargetRefused:
       return LookAtTarget(*run, input).ok() ? Stored::kAskAgain : AskAnew(run, input);
+    case CommitResult::kParentRefused:
+      return LookAtParent(*run, input).ok() ? Stored::kAskAgain : AskAnew(run, input);
     case CommitResult::kStopMoved:
       return LookAtStops(*run, transition, input).ok() ? Stored::kAskAgain : AskAnew(run, input);
     case CommitResult::kSignalsMoved:
@@ -72,6 +75,23 @@ absl::Status Runner::LookAtTarget(const Run& run, Input& input) {
   if (validated == nullptr) return absl::InternalError("a target was asked for out of turn");
   CAPSTAN_ASSIGN_OR_RETURN(const storage::TargetRow row, leases_.ReadTarget(validated->claim.key));
   validated->target_answer = TargetAnswerFor(row, validated->claim, run.id, leases_.DatabaseNow());
+  return absl::OkStatus();
+}
+
+// So does how many of its parent are in flight.
+absl::Status Runner::LookAtParent(const Run& run, Input& input) {
+  auto* const validated = std::get_if<machine::Validated>(&input);
+  if (validated == nullptr) return absl::InternalError("a place was asked for out of turn");
+  const std::string& parent = run.action.request.parent().name();
+  const int limit = run.action.parent_limit;
+  CAPSTAN_ASSIGN_OR_RETURN(const storage::ParentLine line, leases_.ReadParent(parent, limit));
+  validated->parent_full.reset();
+  if (!storage::HasPlace(line, run.id, limit)) {
+    validated->parent_full = absl::StrCat(
+        line.in_flight.size(), " executions of ", parent, " are in flight",
+        static_cast<int>(line.in_flight.size()) < limit ? " and others are first in line" : "",
+        "; at most ", limit, " may be at once");
+  }
   return absl::OkStatus();
 }
 
@@ -112,6 +132,10 @@ storage::Commit Runner::CommitOf(const Run& run, const Transition& transition,
   if (transition.park.has_value())
     commit.park = storage::Park{ParkReasonOf(transition), *transition.park};
   commit.target = transition.target;
+  if (transition.parent.has_value()) {
+    commit.parent = storage::ParentStep{*transition.parent, run.action.request.parent().name(),
+                                        run.action.parent_limit};
+  }
   for (const Transition::Approval& approval : transition.approvals) {
     commit.approvals.push_back({approval.number,
                                 static_cast<storage::ApprovalState>(approval.state),

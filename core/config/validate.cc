@@ -1,5 +1,6 @@
 #include "core/config/validate.h"
 
+#include <cstdint>
 #include <fstream>
 #include <iterator>
 #include <set>
@@ -27,7 +28,11 @@ absl::Status WantPositive(const std::string& path) {
   return absl::InvalidArgumentError(absl::StrCat(path, ": want more than 0"));
 }
 
-// Every duration and every limit means something only when it is positive: none has a "0 = off".
+// The only limit that has a "0 = off".
+constexpr char kMayBeZero[] = "limits.per_parent_in_flight";
+constexpr std::uint32_t kMostPerParent = 10'000;
+
+// Every other limit, and every duration, means something only when it is positive.
 absl::Status CheckPositive(const Message& message, const std::string& prefix) {
   const google::protobuf::Reflection& reflection = *message.GetReflection();
   for (int i = 0; i < message.GetDescriptor()->field_count(); ++i) {
@@ -35,7 +40,8 @@ absl::Status CheckPositive(const Message& message, const std::string& prefix) {
     const std::string path = absl::StrCat(prefix, field.name());
     if (field.is_repeated()) continue;
     if (field.cpp_type() == FieldDescriptor::CPPTYPE_UINT32) {
-      if (reflection.GetUInt32(message, &field) == 0) return WantPositive(path);
+      if (reflection.GetUInt32(message, &field) == 0 && path != kMayBeZero)
+        return WantPositive(path);
     } else if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
       const Message& inner = reflection.GetMessage(message, &field);
       if (const auto* duration = dynamic_cast<const google::protobuf::Duration*>(&inner)) {
@@ -159,6 +165,9 @@ absl::Status Validate(const v1::WorkerConfig& config) {
   if (ToDuration(config.jobs().keep_failed_for()) > absl::Minutes(10)) {
     return Want("jobs.keep_failed_for",
                 absl::FormatDuration(ToDuration(config.jobs().keep_failed_for())), "at most 10m");
+  }
+  if (const std::uint32_t limit = config.limits().per_parent_in_flight(); limit > kMostPerParent) {
+    return Want(kMayBeZero, absl::StrCat(limit), absl::StrCat("at most ", kMostPerParent));
   }
   const absl::Duration ttl = ToDuration(config.lease().ttl());
   if (ToDuration(config.lease().heartbeat()) * 3 > ttl) {

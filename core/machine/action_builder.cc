@@ -121,6 +121,12 @@ Builder& Builder::Use(TargetStep step) {
   return *this;
 }
 
+Builder& Builder::Use(ParentUse use) {
+  out_.data.set_at_parent(use != ParentUse::kLeave);
+  out_.parent = use;
+  return *this;
+}
+
 Transition Builder::Block(Execution::BlockReason reason, std::string message, absl::Time until,
                           absl::Time now, const TargetClaim& claim, TargetStanding target) {
   v1::StateChanged& changed = To(Execution::STATE_BLOCKED);
@@ -140,6 +146,11 @@ Transition Builder::Block(Execution::BlockReason reason, std::string message, ab
          TargetStanding::kFree,
          TargetResult::kNeutral,
          ""});
+  }
+  if (reason == Execution::BLOCK_REASON_PARENT_LIMIT) {
+    Use(ParentUse::kWait);
+  } else if (out_.data.at_parent() && !JobMayExist(action_)) {
+    Use(ParentUse::kLeave);
   }
   Guarded().Park(until - now);
   return Then(out_.data.step(), Effect::kNone);
@@ -178,6 +189,7 @@ Transition Builder::End(Execution::State state, Execution::FailureReason reason,
          ResultOf(state, reason, outcome, out_.data.blocks_after_failure()),
          message});
   }
+  if (out_.data.at_parent()) Use(ParentUse::kLeave);
   v1::StateChanged& changed = To(state);
   changed.set_failure_reason(reason);
   changed.set_message(std::move(message));

@@ -39,10 +39,12 @@ class Builder {
   // The approval, open or given, comes to this end, in events and store.
   void EndApproval(v1::ApprovalSummary::State state, std::string message);
   Builder& Use(TargetStep step);
+  Builder& Use(ParentUse use);
 
   // BLOCKED until `until` at the latest, when it is looked at again; the lease is given back.
   // `target` is the target's state that it waits for to change, kFree when it waits for something
-  // else: then it lets others have the target, unless its Job may exist.
+  // else: then it lets others have the target, unless its Job may exist. Likewise its place among
+  // the executions of its parent.
   Transition Block(Execution::BlockReason reason, std::string message, absl::Time until,
                    absl::Time now, const TargetClaim& claim = {},
                    TargetStanding target = TargetStanding::kFree);
@@ -50,7 +52,7 @@ class Builder {
   Transition Then(ActionState::Step step, Effect effect,
                   absl::Duration delay = absl::ZeroDuration());
 
-  // Writes the end, and gives up the target and the open approval.
+  // Writes the end, and gives up the target, the place and the open approval.
   Transition End(Execution::State state, Execution::FailureReason reason, std::string message,
                  v1::Outcome outcome);
 

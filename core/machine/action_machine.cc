@@ -207,6 +207,12 @@ Transition StoreIntent(Builder builder, const Validated& validated) {
     builder.Use({TargetStep::Kind::kTake, validated.claim, TargetStanding::kFree,
                  TargetResult::kNeutral, ""});
   }
+  const Action& action = builder.action();
+  if (action.parent_limit > 0 && !action.request.parent().name().empty()) {
+    builder.Use(ParentUse::kTake);
+  } else if (data.at_parent()) {  // in line under a limit that is no more
+    builder.Use(ParentUse::kLeave);
+  }
   return builder.StoreArtifacts().Launches().Guarded().Then(ActionState::STEP_CREATE,
                                                             Effect::kCreateJob);
 }
@@ -322,6 +328,10 @@ Transition On(const Action& action, const Validated& validated, absl::Time now) 
     case ActionState::STEP_VALIDATE:
       if (validated.target_answer.has_value()) {
         return AwaitTarget(std::move(builder), action, validated, now);
+      }
+      if (validated.parent_full.has_value()) {
+        return builder.Block(Execution::BLOCK_REASON_PARENT_LIMIT, *validated.parent_full,
+                             QueueDeadline(action.data, action.request), now);
       }
       return StoreIntent(std::move(builder), validated);
     case ActionState::STEP_CREATE:

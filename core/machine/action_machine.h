@@ -39,6 +39,8 @@ struct Action {
   Execution::State state = Execution::STATE_PENDING;
   int seq = 0;  // of the last stored event
   ActionState data;
+  // Executions of its parent that may be in flight at once; 0: any number.
+  int parent_limit = 0;
 };
 
 // ---- inputs
@@ -92,6 +94,8 @@ struct Validated {
   // Set when storing was refused because of it: how the target stands, or which stop is in force.
   std::optional<TargetAnswer> target_answer = {};
   std::optional<StoppedBy> stopped = {};
+  // Likewise: too many of its parent are in flight; for a person.
+  std::optional<std::string> parent_full = {};
 };
 
 // Result of Effect::kCreateJob.
@@ -217,6 +221,8 @@ struct Transition {
   std::optional<absl::Duration> park;
   // What the step does with the target.
   std::optional<TargetStep> target;
+  // What it does among the executions of its parent.
+  std::optional<ParentUse> parent;
   // The step leads to a launch: it must not be stored while an emergency stop covers it.
   bool launches = false;
   // The step waits for emergency stops to be lifted: only to be stored while one covers it.

@@ -1,4 +1,5 @@
-// How an action uses the object it changes: at most one execution at a time may, in order.
+// How an action uses what it shares with others: the object it changes, which at most one execution
+// at a time may, in order; and the places of its parent.
 #pragma once
 
 #include <string>
@@ -45,6 +46,13 @@ struct TargetStep {
   TargetStanding expected = TargetStanding::kBusy;  // kWait
   TargetResult result = TargetResult::kNeutral;     // kLeave
   std::string message;                              // kLeave: why it blocks
+};
+
+// What a step does among the executions of its parent, of which only some may be in flight at once.
+enum class ParentUse {
+  kTake,   // is in flight from now on; only if there is a place for it
+  kWait,   // in line; only if there is none
+  kLeave,  // gives up its place, or leaves the line; whoever is next is woken
 };
 
 }  // namespace capstan::machine

@@ -72,6 +72,10 @@ WorkerMetrics::WorkerMetrics(MetricsRegistry& registry, absl::Span<const std::st
       conditions(registry.AddCounterFamily("capstan_condition_evaluations_total",
                                            "Answers of pre- and postconditions.",
                                            {"condition", "result"})),
+      conditions_embedded(registry.AddGauge(
+          "capstan_conditions_embedded",
+          "1 while the conditions of this build stand in for the catalog's, which could not be "
+          "loaded.")),
       executions_blocked(registry.AddCounterFamily("capstan_executions_blocked_total",
                                                    "Executions that became BLOCKED, by reason.",
                                                    {"reason"})),

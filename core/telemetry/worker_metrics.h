@@ -43,6 +43,7 @@ struct WorkerMetrics {
 
   // Labels condition and result (passed, failed, error).
   CounterFamily conditions;
+  Gauge conditions_embedded;  // 1 while those of this build stand in for the catalog's
   // Label reason. Executions that became BLOCKED.
   CounterFamily executions_blocked;
 

@@ -133,7 +133,9 @@ class WaitingChecker {
   }
 
   static bool WaitsForTarget(Execution::BlockReason reason) {
-    return reason != Execution::BLOCK_REASON_APPROVAL && reason != Execution::BLOCK_REASON_STOPPED;
+    return reason != Execution::BLOCK_REASON_APPROVAL &&
+           reason != Execution::BLOCK_REASON_STOPPED &&
+           reason != Execution::BLOCK_REASON_PARENT_LIMIT;
   }
 
   void CheckStill(const ExecutionEvent& from, const ExecutionEvent& until) {

@@ -97,6 +97,46 @@ TEST_F(TargetLockTest, S2_56_OnOneTargetTheyRunOneAfterTheOtherInOrder) {
   EXPECT_EQ(Targets(server_)[kWeb].holder(), "");
 }
 
+TEST_F(TargetLockTest, S2_22_FiveOfAParentAreInFlightAndTheOthersComeInOrder) {
+  constexpr int kMany = 8;
+  kube().HoldJobs();
+  const auto first_worker = system_->StartWorker(), second_worker = system_->StartWorker();
+  std::vector<std::string> names;
+  for (int i = 0; i < kMany; ++i) {
+    kube().AddDeployment("default", absl::StrCat("web-", i), 1);
+    v1::ExecuteActionRequest request = Scale(2, "default", absl::StrCat("web-", i));
+    request.mutable_parent()->set_name("wf");
+    request.mutable_parent()->set_step(1);
+    names.push_back(*Submit(server_, request));
+  }
+  std::vector<std::string> armed, waiting;
+  for (const std::string& name : names) {
+    const Streamed run = WatchUntil(server_, name, [](const v1::ExecutionEvent& event) {
+      return event.has_job_armed() || event.state_changed().to() == Execution::STATE_BLOCKED;
+    });
+    (run.events.back().has_job_armed() ? armed : waiting).push_back(name);
+  }
+  EXPECT_EQ(armed.size(), 5u);
+  ASSERT_EQ(waiting.size(), 3u);
+  EXPECT_EQ(JobsCreated(kube()), 5);
+  const v1::ExplainExecutionResponse why = *Explain(server_, waiting[0]);
+  EXPECT_EQ(why.reasons(0).code(), "PARENT_LIMIT");
+  EXPECT_THAT(why.reasons(0).message(), HasSubstr("5 executions of wf are in flight"));
+  EXPECT_EQ(Execute(server_, DryRun(Scale(3))).End().to(), Execution::STATE_SUCCEEDED)
+      << "others are not held up";
+
+  ASSERT_OK(Cancel(server_, armed[0], "make room"));
+  WatchUntil(server_, waiting[0], v1::ExecutionEvent::kJobArmed);
+  EXPECT_EQ(Get(server_, waiting[1]).state(), Execution::STATE_BLOCKED);
+  kube().ReleaseJobs();
+
+  for (const Streamed& run : WatchAll(server_, names)) {
+    const bool cancelled = run.snapshot->name() == armed[0];
+    EXPECT_EQ(run.End().to(), cancelled ? Execution::STATE_CANCELLED : Execution::STATE_SUCCEEDED);
+  }
+  EXPECT_EQ(SqlValue(system_->dsn(), "SELECT count(*) FROM sibling"), "0");
+}
+
 TEST_F(TargetLockTest, S2_22_S2_56_OnDifferentTargetsTheyRunAtTheSameTime) {
   constexpr int kMany = 12;
   kube().HoldJobs();

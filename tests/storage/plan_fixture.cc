@@ -25,7 +25,8 @@ const Statement* const kHot[] = {
     &sql::kLaunchGate,      &sql::kStopInForce,    &sql::kTargetLock,
     &sql::kTargetMake,      &sql::kTargetStore,    &sql::kTargetRead,
     &sql::kWakeThese,       &sql::kCommitApproval, &sql::kAuditAppend,
-    &sql::kApprovalList,    &sql::kParkedStopped,
+    &sql::kApprovalList,    &sql::kParkedStopped,  &sql::kSiblingRead,
+    &sql::kSiblingHold,     &sql::kSiblingLeave,
 };
 
 int ParameterCount(const std::string& text) {

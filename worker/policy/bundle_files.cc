@@ -173,14 +173,21 @@ absl::StatusOr<BundleFiles> ReadBundleFiles(const std::string& directory,
 }
 
 absl::StatusOr<BundleFiles> ReadConditionFiles(const std::string& directory) {
+  std::vector<PolicyFile> files;
+  CAPSTAN_RETURN_IF_ERROR(ReadFolder(directory, "", files));
+  return ConditionFiles(directory, std::move(files));
+}
+
+absl::StatusOr<BundleFiles> ConditionFiles(std::string_view directory,
+                                           std::vector<PolicyFile> files) {
   BundleFiles read;
-  CAPSTAN_RETURN_IF_ERROR(ReadFolder(directory, "", read.files));
+  read.files = std::move(files);
   for (PolicyFile& file : read.files) {
     file.bundle =
         std::string(absl::StripSuffix(file.path, file.is_test() ? "_test.rego" : ".rego"));
     CAPSTAN_RETURN_IF_ERROR(CheckConditionName(file.bundle));
   }
-  CAPSTAN_RETURN_IF_ERROR(Summarize(directory, read));
+  CAPSTAN_RETURN_IF_ERROR(Summarize(std::string(directory), read));
   read.digest = Digest(read, {});
   return read;
 }

@@ -47,6 +47,11 @@ absl::StatusOr<BundleFiles> ReadBundleFiles(const std::string& directory,
 // start with a dot, and other files, are passed over; errors as above.
 absl::StatusOr<BundleFiles> ReadConditionFiles(const std::string& directory);
 
+// The same of files that were read already: sets their PolicyFile::bundle. `directory` is for
+// errors.
+absl::StatusOr<BundleFiles> ConditionFiles(std::string_view directory,
+                                           std::vector<PolicyFile> files);
+
 // The required bundles that are missing or empty right now, by a look at the folders only: cheap
 // enough to ask before every evaluation.
 std::vector<std::string> MissingBundles(const std::string& directory,

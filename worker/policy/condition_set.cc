@@ -6,8 +6,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "core/log.h"
 #include "core/status_macros.h"
 #include "worker/policy/bundle_check.h"
+#include "worker/policy/embedded_conditions.h"
 #include "worker/policy/rego_tests.h"
 
 namespace capstan::policy {
@@ -167,6 +169,27 @@ absl::StatusOr<ConditionSet> ConditionSet::Load(const Options& options, Clock& c
       CompileConditions(*files, options.limits);
   CAPSTAN_RETURN_IF_ERROR(Annotate(programs.status(), "conditions"));
   return ConditionSet(*std::move(programs), files->digest, clock);
+}
+
+absl::StatusOr<ConditionSet> ConditionSet::Embedded(const RegoLimits& limits, Clock& clock) {
+  CAPSTAN_ASSIGN_OR_RETURN(const BundleFiles files,
+                           ConditionFiles("embedded conditions", kEmbeddedConditions));
+  CAPSTAN_ASSIGN_OR_RETURN(auto programs, CompileConditions(files, limits));
+  ConditionSet set(std::move(programs), files.digest, clock);
+  set.embedded_ = true;
+  return set;
+}
+
+absl::StatusOr<ConditionSet> ConditionSet::LoadOrEmbedded(const Options& options, Clock& clock) {
+  absl::StatusOr<ConditionSet> loaded = Load(options, clock);
+  const absl::Status& why = loaded.status();
+  if (!absl::IsNotFound(why) && !absl::IsFailedPrecondition(why) && !absl::IsUnavailable(why))
+    return loaded;
+  absl::StatusOr<ConditionSet> embedded = Embedded(options.limits, clock);
+  if (!embedded.ok()) return embedded;
+  Log(Level::kWarning, "conditions could not be loaded; those of this build are used instead",
+      {{"reason", why.ToString()}, {"digest", embedded->digest()}});
+  return embedded;
 }
 
 ConditionAnswer ConditionSet::Evaluate(std::string_view name, const json& input,

@@ -60,9 +60,17 @@ class ConditionSet {
   //   NOT_FOUND            the directory is not there
   //   FAILED_PRECONDITION  there is no condition in it
   //   INVALID_ARGUMENT     a condition is bad; the message names its file
-  //   other                the directory cannot be read or the check cannot be run
-  // All end the start-up.
+  //   UNAVAILABLE          the directory cannot be read
+  //   other                the check cannot be run
   static absl::StatusOr<ConditionSet> Load(const Options& options, Clock& clock);
+
+  // Those that the program was built with.
+  static absl::StatusOr<ConditionSet> Embedded(const RegoLimits& limits, Clock& clock);
+
+  // Load; those that the program was built with where the directory is missing, empty or cannot be
+  // read, which is logged. One that is there and bad ends the start-up all the same: somebody wants
+  // it, and its like from here may ask for less.
+  static absl::StatusOr<ConditionSet> LoadOrEmbedded(const Options& options, Clock& clock);
 
   // Never throws, never fails. An unknown name, an error, a time-out, an undefined result or one of
   // another shape is an answer that is not evaluated. Tries a time-out of the engine again while
@@ -74,6 +82,7 @@ class ConditionSet {
   bool Has(std::string_view name) const { return programs_.find(name) != programs_.end(); }
   std::vector<std::string> names() const;                // Sorted.
   const std::string& digest() const { return digest_; }  // SHA-256 over names and contents.
+  bool embedded() const { return embedded_; }            // Those the program was built with.
 
  private:
   ConditionSet(std::map<std::string, RegoProgram, std::less<>> programs, std::string digest,
@@ -82,6 +91,7 @@ class ConditionSet {
 
   std::map<std::string, RegoProgram, std::less<>> programs_;
   std::string digest_;
+  bool embedded_ = false;
   Clock* clock_;
 };
 

@@ -70,6 +70,12 @@ TEST(ValidateWorkerTest, S2_68_KeepsFailedJobsForTenMinutesAtMost) {
               StatusIs(kInvalid, HasSubstr("jobs.keep_failed_for: got \"11m\"")));
 }
 
+TEST(ValidateWorkerTest, S2_22_TheLimitForAParentMayBeTakenAway) {
+  EXPECT_OK(ValidateWorker({{"limits.per_parent_in_flight", "0"}}));
+  EXPECT_THAT(ValidateWorker({{"limits.per_parent_in_flight", "10001"}}),
+              StatusIs(kInvalid, HasSubstr("limits.per_parent_in_flight: got \"10001\"")));
+}
+
 TEST(ValidateServerTest, RefusesHalfACertificate) {
   EXPECT_THAT(ValidateServer({{"listen.tls.cert_file", "/tls/cert"}}),
               StatusIs(kInvalid, HasSubstr("listen.tls")));

@@ -129,6 +129,78 @@ TEST(ActionBlockTest, S2_59_AnUnknownOutcomeAlwaysBlocksTheTarget) {
   EXPECT_EQ(Leaves(JobGone{}, /*blocks=*/false).result, TargetResult::kBlocks);
 }
 
+// ---- parent
+
+Action OfParent(int limit = 5) {
+  Action action = At(ActionState::STEP_VALIDATE);
+  action.request.mutable_parent()->set_name("wf");
+  action.parent_limit = limit;
+  return action;
+}
+
+Validated ParentFull() {
+  Validated validated = ForTarget();
+  validated.parent_full = "5 executions of wf are in flight";
+  return validated;
+}
+
+TEST(ActionBlockTest, S2_22_TheIntentTakesAPlaceOfTheParentAndTheEndGivesItBack) {
+  Action action = OfParent();
+  EXPECT_EQ(Apply(action, ForTarget()).parent, ParentUse::kTake);
+  EXPECT_FALSE(Apply(action, JobCreated{.uid = "u"}).parent.has_value());
+  Apply(action, ArmResult{.kind = ArmResult::Kind::kArmed});
+  Apply(action, JobEnded{.succeeded = true});
+  EXPECT_EQ(Apply(action, ReadBack{}).parent, ParentUse::kLeave);
+}
+
+TEST(ActionBlockTest, S2_22_WithoutAParentOrALimitNoPlaceIsTaken) {
+  Action alone = At(ActionState::STEP_VALIDATE);
+  alone.parent_limit = 5;
+  EXPECT_FALSE(Apply(alone, ForTarget()).parent.has_value());
+  Action unlimited = OfParent(0);
+  EXPECT_FALSE(Apply(unlimited, ForTarget()).parent.has_value());
+}
+
+TEST(ActionBlockTest, S2_22_WhoFindsNoPlaceWaitsInLineAndLetsTheTargetGo) {
+  Action action = OfParent();
+  Apply(action, ForTarget(Stands(TargetStanding::kBusy)));
+  Apply(action, Resumed{});
+  const Transition blocked = Apply(action, ParentFull());
+  EXPECT_EQ(LastChange(blocked).block_reason(), Execution::BLOCK_REASON_PARENT_LIMIT);
+  EXPECT_THAT(LastChange(blocked).message(), HasSubstr("of wf are in flight"));
+  EXPECT_EQ(blocked.parent, ParentUse::kWait);
+  EXPECT_EQ(blocked.target->kind, TargetStep::Kind::kLeave);
+  EXPECT_EQ(blocked.park, absl::Hours(1)) << "no longer than its queue deadline";
+
+  EXPECT_EQ(Apply(action, Resumed{}).effect, Effect::kValidate);
+  EXPECT_EQ(Apply(action, ForTarget()).parent, ParentUse::kTake);
+}
+
+TEST(ActionBlockTest, S2_22_WhoWaitsForSomethingElseOrEndsLeavesTheLine) {
+  Action action = OfParent();
+  Apply(action, ParentFull());
+  Action cancelled = action;
+  EXPECT_EQ(Apply(cancelled, Signalled{.cancels = {{1, "ann", "never mind"}}}).parent,
+            ParentUse::kLeave);
+  Apply(action, Resumed{});
+  EXPECT_EQ(Apply(action, ForTarget(Stands(TargetStanding::kBusy))).parent, ParentUse::kLeave);
+}
+
+TEST(ActionBlockTest, S2_22_WhatIsStoppedWithItsJobKeepsItsPlace) {
+  Action action = OfParent();
+  Apply(action, ForTarget());
+  EXPECT_FALSE(Apply(action, Stopped{{"stops/3", "fire"}}).parent.has_value());
+  EXPECT_TRUE(action.data.at_parent());
+}
+
+TEST(ActionBlockTest, WhereTheLimitIsTakenAwayTheLineIsLeftWithTheLaunch) {
+  Action action = OfParent();
+  Apply(action, ParentFull());
+  Apply(action, Resumed{});
+  action.parent_limit = 0;
+  EXPECT_EQ(Apply(action, ForTarget()).parent, ParentUse::kLeave);
+}
+
 // ---- emergency stop
 
 TEST(ActionBlockTest, S2_21_WhatIsStoppedWaitsAndKeepsItsJobAndTarget) {

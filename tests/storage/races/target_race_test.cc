@@ -75,6 +75,74 @@ TEST_F(TargetRaces, Hole10_WhoComesToWaitWhileTheTargetIsLeftIsHandedItOrTakesIt
             "0");
 }
 
+TEST_F(TargetRaces, S2_22_WhoComesToWaitWhileAPlaceIsLeftIsWokenOrTakesIt) {
+  const auto held = HoldMany(NewWorker(), 2 * RaceCount());
+  const auto with = [](storage::Commit commit, ParentUse use, const std::string& parent) {
+    commit.parent = ParentStep{use, parent, 1};
+    return commit;
+  };
+  std::size_t next = 0;
+  HeldExecution holder, waiter;
+  std::string parent;
+  absl::StatusOr<CommitResult> left, waited;
+  RunRaces(
+      {.prepare =
+           [&] {
+             holder = held[next++];
+             waiter = held[next++];
+             parent = absl::StrCat("wf-", next);
+             EXPECT_THAT(Commit(with(MakeStep(holder, v1::Execution::STATE_VALIDATING),
+                                     ParentUse::kTake, parent)),
+                         IsOkAndHolds(CommitResult::kCommitted));
+             ++holder.last_seq;
+           },
+       .a = [&] { left = Commit(with(MakeEnd(holder), ParentUse::kLeave, parent)); },
+       .b =
+           [&] {
+             storage::Commit wait = MakeStep(waiter, v1::Execution::STATE_BLOCKED);
+             wait.park = Park{ParkReason::kParentLimit, absl::Hours(1)};
+             waited = CommitElsewhere(with(std::move(wait), ParentUse::kWait, parent));
+           },
+       .a_was_first =
+           [&] {
+             Keep(left.ok() && *left == CommitResult::kCommitted, "the end was shut out");
+             Keep(waited.ok() && *waited != CommitResult::kFenced, "the wait was shut out");
+             const bool refused = waited.ok() && *waited == CommitResult::kParentRefused;
+             if (refused) {  // there is a place already: it takes it
+               const auto taken = Commit(with(MakeStep(waiter, v1::Execution::STATE_VALIDATING),
+                                              ParentUse::kTake, parent));
+               Keep(taken.ok() && *taken == CommitResult::kCommitted, "free, and not to be had");
+             }
+             return refused;
+           }});
+
+  EXPECT_EQ(Count("parked"), 0) << "nobody sleeps beside a free place";
+}
+
+TEST_F(TargetRaces, S2_22_OfTwoWorkersThatLaunchAtOnceOneFindsNoPlace) {
+  const auto held = HoldMany(NewWorker(), 2 * RaceCount());
+  std::size_t next = 0;
+  const auto take = [&](std::size_t i) {
+    storage::Commit commit = MakeStep(held[i], v1::Execution::STATE_VALIDATING);
+    commit.parent = ParentStep{ParentUse::kTake, absl::StrCat("wf-", next), 1};
+    return commit;
+  };
+  absl::StatusOr<CommitResult> here, there;
+  RunRaces({.prepare = {},
+            .a = [&] { here = Commit(take(next)); },
+            .b = [&] { there = CommitElsewhere(take(next + 1)); },
+            .a_was_first =
+                [&] {
+                  const bool first = here.ok() && *here == CommitResult::kCommitted;
+                  const bool second = there.ok() && *there == CommitResult::kCommitted;
+                  Keep(first != second, "both were launched, or neither");
+                  next += 2;
+                  return first;
+                }});
+
+  EXPECT_EQ(Count("sibling"), RaceCount());
+}
+
 TEST_F(TargetRaces, Hole9_ALaunchIsSeenByTheStopOrSeesIt) {
   const auto held = HoldMany(NewWorker(), RaceCount());
   const auto admin = *OpenAdminStore(options_, NotingObserver(), clock_);

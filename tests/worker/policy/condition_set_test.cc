@@ -228,6 +228,33 @@ TEST_F(ConditionSetTest, ACheckThatCannotRunEndsTheStart) {
   EXPECT_THAT(ConditionSet::Load(options, clock_), StatusIs(absl::StatusCode::kInternal));
 }
 
+TEST_F(ConditionSetTest, S2_42_WhereNoConditionCanBeLoadedThoseOfTheBuildAreUsed) {
+  const absl::StatusOr<ConditionSet> of_empty =
+      ConditionSet::LoadOrEmbedded(OptionsOf(directory_), clock_);
+  ConditionSet::Options options = OptionsOf(directory_);
+  options.directory = "/nonexistent/conditions";
+  const absl::StatusOr<ConditionSet> of_none = ConditionSet::LoadOrEmbedded(options, clock_);
+
+  ASSERT_OK(of_empty);
+  EXPECT_TRUE(of_empty->embedded());
+  ASSERT_OK(of_none);
+  EXPECT_TRUE(of_none->Has("deployment_exists"));
+}
+
+TEST_F(ConditionSetTest, S2_42_ConditionsThatLoadAreUsedAndABadOneIsNotReplaced) {
+  directory_.Write("a.rego", Module("a", kPasses));
+  const absl::StatusOr<ConditionSet> loaded =
+      ConditionSet::LoadOrEmbedded(OptionsOf(directory_), clock_);
+  ASSERT_OK(loaded);
+  EXPECT_FALSE(loaded->embedded());
+  EXPECT_THAT(loaded->names(), ElementsAre("a"));
+
+  directory_.Write("a.rego", Module("a", "result := {"));
+
+  EXPECT_THAT(ConditionSet::LoadOrEmbedded(OptionsOf(directory_), clock_),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("a.rego")));
+}
+
 // What ends the start-up: a file, its text, and what the message says.
 struct BadFile {
   const char* file;
@@ -305,6 +332,17 @@ class CatalogConditionsTest : public ::testing::Test {
   SystemClock clock_;
   absl::StatusOr<ConditionSet> set_ = LoadCatalog(clock_);
 };
+
+TEST_F(CatalogConditionsTest, S2_42_ThoseOfTheBuildAreTheSame) {
+  const absl::StatusOr<ConditionSet> embedded = ConditionSet::Embedded({}, clock_);
+
+  ASSERT_OK(set_);
+  ASSERT_OK(embedded);
+  EXPECT_TRUE(embedded->embedded());
+  EXPECT_FALSE(set_->embedded());
+  EXPECT_EQ(embedded->names(), set_->names());
+  EXPECT_EQ(embedded->digest(), set_->digest());
+}
 
 TEST_F(CatalogConditionsTest, S2_38_AllAreThere) {
   ASSERT_OK(set_);
