@@ -176,10 +176,14 @@ absl::StatusOr<ActionEffects::Look> ActionEffects::Observe(const Action& action,
   } else if (job.armed && job.suspended) {
     look.input = machine::JobSuspended{};
   } else if (start_overdue && outcome.pods_started == 0) {
-    look.input = machine::JobDidNotStart{absl::StrCat(
+    machine::JobDidNotStart stuck;
+    stuck.message = absl::StrCat(
         "the Job's pod did not start within ", absl::FormatDuration(options_.start_deadline),
         outcome.waiting_reason.empty() ? "" : absl::StrCat("; waiting: ", outcome.waiting_reason),
-        outcome.waiting_message.empty() ? "" : absl::StrCat(": ", outcome.waiting_message))};
+        outcome.waiting_message.empty() ? "" : absl::StrCat(": ", outcome.waiting_message));
+    if (outcome.waiting_failure != JobFailure::kNone)
+      stuck.reason = ReasonOf(outcome.waiting_failure);
+    look.input = std::move(stuck);
   }
   return look;
 }

@@ -165,7 +165,8 @@ bool IsInfrastructure(const absl::Status& status) {
 }
 
 std::string RequestKey(const v1::Accepted& request) {
-  return Sha256Hex(absl::StrCat(request.action(), " ", TargetKey(request.target()), " ",
+  return Sha256Hex(absl::StrCat(request.caller().size(), " ", request.caller(), " ",
+                                request.action(), " ", TargetKey(request.target()), " ",
                                 ToJson(request.parameters()).dump()));
 }
 

@@ -105,7 +105,7 @@ class Validator {
   const ActionOptions& options_;
 };
 
-// Names what is being asked for: the same action with the same parameters.
+// Names what is being asked for and by whom: the same caller, action and parameters.
 std::string RequestKey(const v1::Accepted& request);
 
 }  // namespace capstan::worker

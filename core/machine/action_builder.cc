@@ -34,14 +34,15 @@ bool CouldNotStart(Execution::FailureReason reason) {
 }
 
 TargetResult ResultOf(Execution::State state, Execution::FailureReason reason,
-                      const v1::Outcome& outcome, bool blocks_after_failure) {
+                      const v1::Outcome& outcome, const ActionState& data) {
   if (state == Execution::STATE_SUCCEEDED) return TargetResult::kSucceeded;
   if (reason == Execution::FAILURE_REASON_OUTCOME_UNKNOWN) return TargetResult::kBlocks;
-  if (NeverStarted(reason)) return TargetResult::kFailedToStart;
+  const bool did_not_start = data.ending().did_not_start() && reason == data.ending().reason();
+  if (did_not_start || NeverStarted(reason)) return TargetResult::kFailedToStart;
   if (outcome.effect() == Execution::EFFECT_NONE) {
     return CouldNotStart(reason) ? TargetResult::kFailedToStart : TargetResult::kNeutral;
   }
-  return blocks_after_failure ? TargetResult::kBlocks : TargetResult::kNeutral;
+  return data.blocks_after_failure() ? TargetResult::kBlocks : TargetResult::kNeutral;
 }
 
 }  // namespace
@@ -186,7 +187,7 @@ Transition Builder::End(Execution::State state, Execution::FailureReason reason,
     Use({TargetStep::Kind::kLeave,
          {out_.data.target_key(), action_.request.action(), false, absl::ZeroDuration()},
          TargetStanding::kFree,
-         ResultOf(state, reason, outcome, out_.data.blocks_after_failure()),
+         ResultOf(state, reason, outcome, out_.data),
          message});
   }
   if (out_.data.at_parent()) Use(ParentUse::kLeave);

@@ -453,7 +453,9 @@ Transition On(const Action& action, const JobSuspended&, absl::Time now) {
 
 Transition On(const Action& action, const JobDidNotStart& stuck, absl::Time now) {
   if (action.data.step() != ActionState::STEP_WATCH) return Ignore();
-  return Fail(action, Execution::FAILURE_REASON_FAILED_TO_START, stuck.message);
+  Transition end = Fail(action, stuck.reason, stuck.message);
+  end.data.mutable_ending()->set_did_not_start(true);
+  return end;
 }
 
 Transition On(const Action& action, const JobLost& lost, absl::Time now) {

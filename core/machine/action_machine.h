@@ -138,6 +138,7 @@ struct JobGone {};           // deleted by somebody else
 struct JobSuspended {};      // suspended by somebody else after it was armed
 struct JobDidNotStart {      // past the start deadline
   std::string message = {};  // with the waiting reason
+  Execution::FailureReason reason = Execution::FAILURE_REASON_FAILED_TO_START;
 };
 struct JobLost {  // could not be observed until long after its deadline
   std::string message = {};

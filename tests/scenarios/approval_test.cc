@@ -269,6 +269,10 @@ TEST_F(ApprovalTest, S2_29_InProductionAnImageIsTriedAndApprovedFirst) {
               HasSubstr("production/no-dry-run"));
   EXPECT_THAT(Execute(server_, Scale(21), "alice").End().message(),
               HasSubstr("production/too-many-replicas"));
+  // What somebody else has tried does not count.
+  ASSERT_EQ(Execute(server_, DryRun(request()), "bob").End().to(), Execution::STATE_SUCCEEDED);
+  EXPECT_THAT(Execute(server_, request(), "alice").End().message(),
+              HasSubstr("production/no-dry-run"));
   ASSERT_EQ(Execute(server_, DryRun(request()), "alice").End().to(), Execution::STATE_SUCCEEDED);
 
   const std::string name = *Submit(server_, request(), "alice");

@@ -62,11 +62,11 @@ TEST_F(FailureTest, S2_18_S2_66_F8_F9_EachWayAPodFailsHasItsReasonAndItsWords) {
     std::string words;
   };
   const std::vector<Way> ways = {
-      {kubesim::PodFate::kImagePull, Execution::FAILURE_REASON_FAILED_TO_START, "ImagePullBackOff"},
-      {kubesim::PodFate::kConfigError, Execution::FAILURE_REASON_FAILED_TO_START,
+      {kubesim::PodFate::kImagePull, Execution::FAILURE_REASON_IMAGE_PULL, "ImagePullBackOff"},
+      {kubesim::PodFate::kConfigError, Execution::FAILURE_REASON_CONFIGURATION,
        "CreateContainerConfigError"},
-      {kubesim::PodFate::kMissingMount, Execution::FAILURE_REASON_FAILED_TO_START, "FailedMount"},
-      {kubesim::PodFate::kUnschedulable, Execution::FAILURE_REASON_FAILED_TO_START,
+      {kubesim::PodFate::kMissingMount, Execution::FAILURE_REASON_CONFIGURATION, "FailedMount"},
+      {kubesim::PodFate::kUnschedulable, Execution::FAILURE_REASON_RESOURCE_EXHAUSTED,
        "Unschedulable"},
       {kubesim::PodFate::kOomKilled, Execution::FAILURE_REASON_OOM_KILLED, "memory"},
       {kubesim::PodFate::kEvicted, Execution::FAILURE_REASON_RESOURCE_EXHAUSTED,

@@ -261,7 +261,7 @@ TEST_F(TargetLockTest, S2_58_AFailureToStartPausesItsTargetAndNoOther) {
   const std::string first = SubmitScale(3);
   kube().SetPodFate(JobOf(first), kubesim::PodFate::kUnschedulable);
   const Streamed failed = Watch(server_, first);
-  ASSERT_EQ(failed.End().failure_reason(), Execution::FAILURE_REASON_FAILED_TO_START)
+  ASSERT_EQ(failed.End().failure_reason(), Execution::FAILURE_REASON_RESOURCE_EXHAUSTED)
       << failed.End().DebugString();
 
   const std::string second = SubmitScale(4);
@@ -281,7 +281,7 @@ TEST_F(TargetLockTest, S2_58_FiveFailuresToStartInARowBlockTheTargetUntilSomebod
   for (int i = 0; i < 5; ++i) {
     const Streamed failed = Execute(server_, Scale(3));
     last = failed.snapshot->name();
-    ASSERT_EQ(failed.End().failure_reason(), Execution::FAILURE_REASON_FAILED_TO_START);
+    ASSERT_EQ(failed.End().failure_reason(), Execution::FAILURE_REASON_IMAGE_PULL);
     // As if the pause were over.
     MustRunSql(system_->dsn(), "UPDATE target SET backoff_until = now()");
   }

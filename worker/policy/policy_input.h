@@ -66,8 +66,9 @@ struct PolicyInput {
   std::optional<ClusterState> cluster_state;
   std::optional<RateLimitState> rate_limit_state;
   std::optional<std::vector<RunningAction>> running_actions;  // Others on the same target.
-  std::optional<bool> prior_dry_run;  // The same request succeeded as a dry run before.
-  std::optional<Approval> approval;   // As recorded for this execution, never as claimed.
+  std::optional<bool>
+      prior_dry_run;  // The same caller's same request succeeded as a dry run before.
+  std::optional<Approval> approval;  // As recorded for this execution, never as claimed.
 };
 
 // Pure. Keys are sorted, so equal inputs have equal text.

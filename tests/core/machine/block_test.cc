@@ -110,7 +110,11 @@ TargetStep Leaves(const Input& end, bool blocks = true) {
 }
 
 TEST(ActionBlockTest, S2_58_AFailureToStartIsCountedAtTheTarget) {
-  EXPECT_EQ(Leaves(JobDidNotStart{"ImagePullBackOff"}).result, TargetResult::kFailedToStart);
+  for (const auto reason :
+       {Execution::FAILURE_REASON_FAILED_TO_START, Execution::FAILURE_REASON_IMAGE_PULL,
+        Execution::FAILURE_REASON_RESOURCE_EXHAUSTED, Execution::FAILURE_REASON_FORBIDDEN}) {
+    EXPECT_EQ(Leaves(JobDidNotStart{"no node", reason}).result, TargetResult::kFailedToStart);
+  }
 }
 
 TEST(ActionBlockTest, S2_59_AFailureAfterTheStartBlocksTheTargetAsTheCatalogSays) {
