@@ -1,5 +1,7 @@
 #include "worker/action_effects.h"
 
+#include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -154,15 +156,19 @@ machine::ArmResult ActionEffects::ArmJob(const Action& action,
           .message = absl::StrCat("arming the Job: ", armed.status().message())};
 }
 
-absl::StatusOr<ActionEffects::Look> ActionEffects::Observe(const Action& action,
-                                                           bool start_overdue) {
+absl::StatusOr<ActionEffects::Look> ActionEffects::Observe(
+    const Action& action, bool start_overdue, const std::vector<nlohmann::json>& seen_pods) {
   const kubernetes::JobRef ref = JobRefOf(action);
   Look look;
   CAPSTAN_ASSIGN_OR_RETURN(look.job, launcher_.Observe(ref));
-  const kubernetes::JobObservation& job = look.job;
-  if (!job.found) {
+  if (!look.job.found) {
     look.input = machine::JobGone{};
     return look;
+  }
+  kubernetes::JobObservation job = look.job;
+  if (job.pods.empty()) {
+    std::copy_if(seen_pods.begin(), seen_pods.end(), std::back_inserter(job.pods),
+                 kubernetes::TellsItsEnd);
   }
   kubernetes::JobOutcome outcome = kubernetes::OutcomeOf(job);
   const bool needs_events = (outcome.finished && !outcome.succeeded) || start_overdue;

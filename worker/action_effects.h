@@ -46,7 +46,9 @@ class ActionEffects {
     std::optional<machine::Input> input;
     kubernetes::JobObservation job;
   };
-  absl::StatusOr<Look> Observe(const machine::Action& action, bool start_overdue);
+  // `seen_pods` were seen before; they explain the end of a Job whose pod is gone.
+  absl::StatusOr<Look> Observe(const machine::Action& action, bool start_overdue,
+                               const std::vector<nlohmann::json>& seen_pods);
 
   // Removed, or JobEnded when it turns out to have finished.
   machine::Input RemoveJob(const ExecutionId& id, const machine::Action& action);

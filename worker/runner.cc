@@ -416,6 +416,7 @@ void Runner::OnObservation(const RunPtr& run, const kubernetes::JobObservation& 
   {
     absl::MutexLock lock(&mu_);
     run->seen = seen;
+    if (!seen.pods.empty()) run->pods_seen = seen.pods;
   }
   if (may_be_end) Post(run, {Wake::kObserve});
 }
@@ -426,7 +427,13 @@ std::optional<Input> Runner::LookAtJob(const RunPtr& run) {
     LetGo(run);
     return std::nullopt;
   }
-  absl::StatusOr<ActionEffects::Look> look = effects_.Observe(run->action, run->start_overdue);
+  std::vector<nlohmann::json> pods_seen;
+  {
+    absl::MutexLock lock(&mu_);
+    pods_seen = run->pods_seen;
+  }
+  absl::StatusOr<ActionEffects::Look> look =
+      effects_.Observe(run->action, run->start_overdue, pods_seen);
   const absl::Duration waited = clock_.BootTime() - run->watching_since;
   const absl::Duration timeout = absl::Seconds(run->action.request.timeout().seconds());
   const bool given_up = waited >= timeout + options_.start_deadline + options_.give_up;

@@ -96,6 +96,7 @@ class Runner {
     std::string rendered_job;
     std::uint64_t subscription = 0;
     std::optional<kubernetes::JobObservation> seen;  // latest from the watch
+    std::vector<nlohmann::json> pods_seen;           // latest from the watch that were there
     absl::Duration watching_since;
     absl::Duration removing_since = absl::InfiniteDuration();
     bool start_overdue = false;

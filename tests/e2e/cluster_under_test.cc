@@ -104,6 +104,11 @@ std::string Kubectl(const std::string& arguments, bool must) {
   return Shell(absl::StrCat(Environment("CAPSTAN_E2E_KUBECTL"), " ", arguments), must);
 }
 
+std::string Cluster(const std::string& arguments) {
+  Environment("CAPSTAN_CLUSTER_NAME");  // which is meant
+  return Shell(absl::StrCat("tests/e2e/cluster/cluster.sh ", arguments));
+}
+
 void Apply(const std::string& yaml) {
   const TemporaryFile file(yaml);
   Kubectl(absl::StrCat("apply -f ", file.path()));

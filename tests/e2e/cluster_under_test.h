@@ -22,6 +22,9 @@ std::string Shell(const std::string& command, bool must = true);
 std::string Kubectl(const std::string& arguments, bool must = true);
 void Apply(const std::string& yaml);
 
+// cluster.sh on this cluster.
+std::string Cluster(const std::string& arguments);
+
 // A program of this build.
 std::string Bin(const std::string& program);
 

@@ -121,12 +121,13 @@ TEST_F(EndToEndTest, AWorkerKilledRightAfterArmingIsReplacedAndOnePodRuns) {
   EXPECT_EQ(PodsCreatedFor(JobOf(name)), 1);
 }
 
-TEST_F(EndToEndTest, S2_19_AJobDeletedFromOutsideAfterArmingIsAnUnknownOutcomeAndNotRecreated) {
+TEST_F(EndToEndTest, S2_19_F6_AJobDeletedFromOutsideAfterArmingIsAnUnknownOutcomeAndNotRecreated) {
   const auto worker = system_->StartWorker();
   const std::string name = SubmitEndless();
   WatchUntil(server_, name, ExecutionEvent::kJobArmed);
 
-  Kubectl(absl::StrCat("-n capstan-actions delete job ", JobOf(name), " --wait=false"));
+  Kubectl(absl::StrCat("-n capstan-actions delete job ", JobOf(name),
+                       " --force --grace-period=0 --wait=false"));
   const Streamed run = Watch(server_, name);
 
   EXPECT_EQ(run.End().failure_reason(), Execution::FAILURE_REASON_OUTCOME_UNKNOWN);

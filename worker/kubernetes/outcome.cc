@@ -427,6 +427,12 @@ std::string_view JobFailureName(JobFailure failure) {
   return "NONE";
 }
 
+bool TellsItsEnd(const Json& pod) {
+  const std::string phase = StringField(pod, {"status", "phase"});
+  return phase == "Failed" || phase == "Succeeded" ||
+         TrueCondition(pod, "DisruptionTarget") != nullptr;
+}
+
 JobOutcome OutcomeOf(const JobObservation& observation, absl::Span<const Json> events) {
   JobOutcome outcome;
   if (!observation.found) {

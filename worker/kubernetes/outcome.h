@@ -58,6 +58,9 @@ struct JobOutcome {
 inline constexpr size_t kMaxTerminationMessageBytes = 12 * 1024;  // what Kubernetes allows a pod
 inline constexpr size_t kMaxOutcomeMessageBytes = 2048;
 
+// The pod says why it has ended, or is about to.
+bool TellsItsEnd(const nlohmann::json& pod);
+
 // `events` are core/v1 Events of the Job and its pods in any order; may be empty. Missing or
 // mistyped fields never throw; they read as absent.
 JobOutcome OutcomeOf(const JobObservation& observation,

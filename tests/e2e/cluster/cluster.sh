@@ -10,6 +10,8 @@
 #   cluster.sh env             print the variables a test needs, as export lines
 #   cluster.sh audit           print the changes the apiserver has seen, one a line
 #   cluster.sh exec CMD...     run CMD inside the node
+#   cluster.sh restart PART    kill one of the cluster's programs and start it as it was
+#   cluster.sh signal PART SIG send one of them a signal, as STOP and CONT
 #   cluster.sh load TAR...     import OCI image archives into the node
 #   cluster.sh load-action PROGRAM
 #                              pack this tree's capstan-action into its image and import that
@@ -63,6 +65,8 @@ main() {
       esac ;;
     env) print_env ;;
     exec) need_root exec; need_running; in_node "$@" ;;
+    restart) need_root restart; need_running; restart_part "${1:?restart: give the part}" ;;
+    signal) need_root signal; need_running; signal_part "${1:?signal: give the part}" "${2:?signal: give the signal}" ;;
     load) need_root load; need_running; load_images "$@" ;;
     load-action) need_root load-action; need_running; load_action "${1:?load-action: give the program}" ;;
     kwok) need_root kwok; need_running; kwok "${1:-}" "${2:-}" ;;

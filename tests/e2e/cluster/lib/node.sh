@@ -122,6 +122,25 @@ start() {
   disown
 }
 
+# The program of a part: the child of what entered the node.
+program_of() { pgrep -P "$(part_pid "$1")" || die "there is no $1"; }
+
+signal_part() { kill "-$2" "$(program_of "$1")"; }
+
+# Kills a part and starts it again by the same command; returns once the apiserver answers.
+restart_part() {
+  local program entered command=()
+  program=$(program_of "$1")
+  entered=$(part_pid "$1")
+  mapfile -d '' -t command < "/proc/$program/cmdline"
+  rm "$STATE/pids/$1" # nobody expects it to live
+  kill -KILL "$program"
+  wait_for 60 "$1 to end" is_gone "$entered"
+  start "$1" "${command[@]}"
+  wait_for 90 kube-apiserver curl -sf --max-time 2 --cacert "$STATE/pki/ca.crt" "$(api_url)/readyz"
+}
+is_gone() { ! is_member "$1"; }
+
 load_images() {
   local archive
   for archive; do
