@@ -20,6 +20,11 @@ using v1::ExecutionEvent;
 constexpr absl::Duration kBackoff = absl::Milliseconds(50);
 constexpr absl::Duration kCallDeadline = absl::Seconds(20);
 
+// How many executions end between two of them.
+constexpr int kPerStop = 40;
+constexpr int kPerWorker = 15;
+constexpr int kPerServer = 60;
+
 // The server is away, or nobody knows whether it took the call: the same call again is right.
 bool IsAgain(grpc::StatusCode code) {
   return code == grpc::StatusCode::UNAVAILABLE || code == grpc::StatusCode::DEADLINE_EXCEEDED ||
@@ -300,13 +305,13 @@ void Crowd::Vote(const ExecutionEvent& event) {
   }
 }
 
-// A stop every tenth part of the way, lifted when something has happened under it.
+// A stop now and then, lifted when something has happened under it.
 void Crowd::StopOrLift() {
   if (!stop_.empty()) {
     if (++seen_under_stop_ > 10) Lift();
     return;
   }
-  if (ended() < (stops_ + 1) * options_.executions / 10) return;
+  if (ended() < (2 * stops_ + 1) * kPerStop / 2) return;
   const auto stop = testing::Stop(
       front_.Now(), OneIn(2) ? testing::StopAll() : testing::StopAction("ScaleDeployment"),
       OneIn(3));
@@ -321,9 +326,9 @@ void Crowd::Lift() {
   if (testing::Lift(front_.Now(), stop_).ok()) stop_.clear();
 }
 
-// A worker every tenth part of the way, the server every third.
+// A worker often, the server now and then.
 void Crowd::Kill() {
-  if (ended() >= (2 * worker_kills_ + 1) * options_.executions / 20) {
+  if (ended() >= (2 * worker_kills_ + 1) * kPerWorker / 2) {
     ++worker_kills_;
     const std::size_t which = random_() % workers_.size();
     workers_[which]->Signal(SIGKILL);
@@ -331,7 +336,7 @@ void Crowd::Kill() {
     workers_.erase(workers_.begin() + static_cast<std::ptrdiff_t>(which));
     StartWorker();
   }
-  if (ended() >= (2 * server_kills_ + 1) * options_.executions / 6) {
+  if (ended() >= (2 * server_kills_ + 1) * kPerServer / 2) {
     ++server_kills_;
     front_.Replace();
   }
