@@ -81,10 +81,12 @@ class LeaseStore {
   // The executions of a parent that are in flight, and the first `limit` of those in line.
   virtual absl::StatusOr<ParentLine> ReadParent(const std::string& parent, int limit) = 0;
 
-  // Launches in a namespace within `window`, and whether a request succeeded as a dry run.
+  // Launches in a namespace within `window`, whether a request succeeded as a dry run, and how many
+  // executions other than the one that asks hold a target.
   virtual absl::StatusOr<SurroundingsRow> ReadSurroundings(const std::string& name_space,
                                                            absl::Duration window,
-                                                           const std::string& dry_run_key) = 0;
+                                                           const std::string& dry_run_key,
+                                                           const ExecutionId& asking) = 0;
 
   // Emergency stops in force, newest first.
   virtual absl::StatusOr<std::vector<StopRow>> StopsInForce() = 0;

@@ -446,16 +446,19 @@ absl::StatusOr<ParentLine> PostgresLeaseStore::ReadParent(const std::string& par
   return std::move(lines[parent]);
 }
 
-absl::StatusOr<SurroundingsRow> PostgresLeaseStore::ReadSurroundings(
-    const std::string& name_space, absl::Duration window, const std::string& dry_run_key) {
+absl::StatusOr<SurroundingsRow> PostgresLeaseStore::ReadSurroundings(const std::string& name_space,
+                                                                     absl::Duration window,
+                                                                     const std::string& dry_run_key,
+                                                                     const ExecutionId& asking) {
   absl::MutexLock lock(&claim_mu_);
   CAPSTAN_ASSIGN_OR_RETURN(
       const Rows rows,
       claim_.Run(sql::kSurroundingsRead, Params()
                                              .Add(name_space)
                                              .Add(std::int64_t{absl::ToInt64Microseconds(window)})
-                                             .Add(dry_run_key)));
-  return SurroundingsRow{rows.Int(0, 0), rows.Bool(0, 1)};
+                                             .Add(dry_run_key)
+                                             .Add(asking)));
+  return SurroundingsRow{rows.Int(0, 0), rows.Bool(0, 1), rows.Int(0, 2)};
 }
 
 absl::StatusOr<std::vector<StopRow>> PostgresLeaseStore::StopsInForce() {

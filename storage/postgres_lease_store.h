@@ -39,7 +39,8 @@ class PostgresLeaseStore final : public LeaseStore {
   absl::StatusOr<ParentLine> ReadParent(const std::string& parent, int limit) override;
   absl::StatusOr<SurroundingsRow> ReadSurroundings(const std::string& name_space,
                                                    absl::Duration window,
-                                                   const std::string& dry_run_key) override;
+                                                   const std::string& dry_run_key,
+                                                   const ExecutionId& asking) override;
   absl::StatusOr<std::vector<StopRow>> StopsInForce() override;
   absl::StatusOr<NewArtifact> ReadArtifact(const ExecutionId& id, std::string_view name) override;
 

@@ -228,6 +228,7 @@ struct Commit {
 struct SurroundingsRow {
   std::int64_t launches = 0;
   bool prior_dry_run = false;
+  std::int64_t changing = 0;  // others that hold a target
 };
 
 enum class CommitResult {

@@ -241,10 +241,11 @@ Surroundings Runner::SurroundingsOf(const Run& run) {
   Surroundings around;
   if (!effects_.validator().asks_for_surroundings()) return around;
   const v1::Accepted& request = run.action.request;
-  const auto row = leases_.ReadSurroundings(request.target().namespace_(),
-                                            effects_.options().rate_window, RequestKey(request));
+  const auto row = leases_.ReadSurroundings(
+      request.target().namespace_(), effects_.options().rate_window, RequestKey(request), run.id);
   around.launches = row.ok() ? row->launches : std::numeric_limits<std::int32_t>::max();
   around.prior_dry_run = row.ok() && row->prior_dry_run;
+  around.changing = row.ok() ? row->changing : std::numeric_limits<std::int32_t>::max();
   if (request.on_conflict() != v1::Execution::ON_CONFLICT_REJECT) return around;  // it waits
   const auto target = leases_.ReadTarget(TargetKey(request.target()));
   if (!target.ok() || (!target->holder.IsNone() && target->holder != run.id)) {

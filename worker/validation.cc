@@ -129,6 +129,18 @@ v1::BlastRadius RadiusOf(const catalog::ActionDefinition& definition, const v1::
   return radius;
 }
 
+// What the Role that is made of this catalog entry allows its Job.
+policy::PolicyInput::Account AccountOf(const catalog::ActionDefinition& definition,
+                                       const std::string& name_space) {
+  policy::PolicyInput::Account account = {
+      catalog::ServiceAccountOf(definition.name), name_space, {}};
+  for (const catalog::RbacRule& rule : definition.rbac) {
+    account.rights.push_back(
+        {std::string(catalog::Name(rule.scope)), rule.api_groups, rule.resources, rule.verbs});
+  }
+  return account;
+}
+
 // As JSON; the beginning of a long one, cut between characters.
 std::string ValueText(const google::protobuf::Value& value) {
   constexpr std::size_t kMostShown = 200;
@@ -201,9 +213,11 @@ absl::StatusOr<Validator::Facts> Validator::ReadFacts(const catalog::ActionDefin
   return facts;
 }
 
-policy::Decision Validator::Decide(const ExecutionId& id, const Action& action,
-                                   const Json& parameters, const v1::Target& target,
-                                   const Facts& facts, const Surroundings& around, absl::Time now,
+policy::Decision Validator::Decide(const ExecutionId& id,
+                                   const catalog::ActionDefinition& definition,
+                                   const Action& action, const Json& parameters,
+                                   const v1::Target& target, const Facts& facts,
+                                   const Surroundings& around, absl::Time now,
                                    const telemetry::TraceContext& trace) {
   policy::PolicyInput input;
   input.action = action.request.action();
@@ -215,11 +229,13 @@ policy::Decision Validator::Decide(const ExecutionId& id, const Action& action,
                            facts.target.value("labels", std::map<std::string, std::string>{})};
   input.metadata = {ExecutionName(id), options_.actions_namespace};
   input.facts = facts.as_json;
+  input.account = AccountOf(definition, options_.actions_namespace);
   if (asks_for_surroundings()) {
     input.environment = options_.environment;
     input.rate_limit_state = {around.launches, options_.rate_limit,
                               absl::ToInt64Seconds(options_.rate_window)};
     input.prior_dry_run = around.prior_dry_run;
+    input.cluster_state = {around.changing, std::nullopt};  // of other clusters nothing is known
     input.running_actions = around.running;
   }
   if (const Json cluster = facts.as_json.value("cluster", Json()); cluster.is_object()) {
@@ -333,7 +349,7 @@ Validation Validator::Validate(const ExecutionId& id, const Action& action,
   const Struct typed = catalog::ToStruct(*parameters);
   const Json parameters_json = ToJson(typed);
   const policy::Decision decision =
-      Decide(id, action, parameters_json, result.target, *facts, around, now, trace);
+      Decide(id, *definition, action, parameters_json, result.target, *facts, around, now, trace);
   result.result = Validated::Result::kDecided;
   result.decision = ToProto(decision);
   out.decision_input_json = decision.input_json;

@@ -51,6 +51,7 @@ struct Validation {
 struct Surroundings {
   std::int64_t launches = 0;  // in the target's namespace, within options.rate_window
   bool prior_dry_run = false;
+  std::int64_t changing = 0;                                // others that hold a target
   std::vector<policy::PolicyInput::RunningAction> running;  // on the target, not waited for
 };
 
@@ -83,10 +84,10 @@ class Validator {
   absl::StatusOr<Facts> ReadFacts(const catalog::ActionDefinition& definition,
                                   const v1::Target& target,
                                   const google::protobuf::Struct& captured);
-  policy::Decision Decide(const ExecutionId& id, const machine::Action& action,
-                          const nlohmann::json& parameters, const v1::Target& target,
-                          const Facts& facts, const Surroundings& around, absl::Time now,
-                          const telemetry::TraceContext& trace);
+  policy::Decision Decide(const ExecutionId& id, const catalog::ActionDefinition& definition,
+                          const machine::Action& action, const nlohmann::json& parameters,
+                          const v1::Target& target, const Facts& facts, const Surroundings& around,
+                          absl::Time now, const telemetry::TraceContext& trace);
   std::vector<v1::ConditionResult> Evaluate(const std::vector<catalog::ConditionUse>& uses,
                                             v1::ConditionResult::Phase phase,
                                             const machine::Action& action,

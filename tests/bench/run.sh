@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the measuring programs and prints their lines of name=value. They start the Postgres and servers they need.
 #
-#   run.sh [storage|submit|watch] [options of the program]     all of them without a name
+#   run.sh [storage|actions|submit|watch] [options of the program]     all of them without a name
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 bin=build/release/tests-bin
@@ -16,20 +16,20 @@ bench() { # bench NAME options...
       echo "run.sh: NOT RUN: the comparison with River, which needs Go" >&2
     fi
   fi
+  [ "$name" != actions ] || name=action
   "$bin/${name}_bench" "$@"
-  [ "$name" != storage ] || "$bin/action_bench"
 }
 
 case ${1:-all} in
   all)
-    for name in storage submit watch; do
+    for name in storage actions submit watch; do
       printf '== %s\n' "$name"
       bench "$name"
     done
     ;;
-  storage | submit | watch) bench "$@" ;;
+  storage | actions | submit | watch) bench "$@" ;;
   *)
-    echo "run.sh: unknown benchmark '$1', want storage, submit or watch" >&2
+    echo "run.sh: unknown benchmark '$1', want storage, actions, submit or watch" >&2
     exit 2
     ;;
 esac

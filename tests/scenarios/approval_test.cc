@@ -257,6 +257,29 @@ TEST_F(ApprovalTest, AfterItsApprovalItWaitsForTheTargetLikeAnyOther) {
   EXPECT_EQ(Get(server_, name).approval().number(), 1);
 }
 
+TEST_F(ApprovalTest, S2_30a_RulesSeeWhatElseIsChangedAndWhatTheJobsAccountMayDo) {
+  WriteBundle(*system_, "probe", R"(
+violations contains {"id": "probe/saw", "message": json.marshal({"c": input.cluster_state, "a": input.account})} if {
+	input.target_resource.name == "api"
+}
+)");
+  kube().AddDeployment("default", "api", 1);
+  kube().HoldJobs();
+  worker_ = system_->StartWorker({}, {"--policy.environment=production"});
+  const std::string name = *Submit(server_, Scale(3), "alice");
+  WatchUntil(server_, name, v1::ExecutionEvent::kJobArmed);
+
+  const Streamed asked = Execute(server_, Scale(3, "default", "api"), "alice");
+  kube().ReleaseJobs();
+  ASSERT_EQ(Watch(server_, name).End().to(), Execution::STATE_SUCCEEDED);
+  const Streamed alone = Execute(server_, Scale(3, "default", "api"), "alice");
+
+  EXPECT_THAT(asked.End().message(), HasSubstr(R"("c":{"concurrent_actions":1})"));
+  EXPECT_THAT(alone.End().message(), HasSubstr(R"("c":{"concurrent_actions":0})"));
+  EXPECT_THAT(asked.End().message(), HasSubstr(R"("name":"kubernetes-executor-scale-deployment")"));
+  EXPECT_THAT(asked.End().message(), HasSubstr(R"("resources":["deployments/scale"])"));
+}
+
 TEST_F(ApprovalTest, S2_29_InProductionAnImageIsTriedAndApprovedFirst) {
   worker_ = system_->StartWorker({}, {"--policy.environment=production"});
   const auto request = [] {

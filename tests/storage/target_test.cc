@@ -349,14 +349,29 @@ TEST_F(Targets, LaunchesAndDryRunsAreCountedWhenTheirStepIsStored) {
   launch.dry_run_key = "k";
   ASSERT_OK(Commit(launch));
   ASSERT_THAT(Commit(launch), IsOkAndHolds(CommitResult::kFenced));
-  const auto around = leases().ReadSurroundings("shop", absl::Hours(1), "k");
+  const auto around = leases().ReadSurroundings("shop", absl::Hours(1), "k", held.id);
   ASSERT_OK(around);
   EXPECT_EQ(around->launches, 1);
   EXPECT_TRUE(around->prior_dry_run);
-  const auto elsewhere = leases().ReadSurroundings("other", absl::Hours(1), "l");
+  const auto elsewhere = leases().ReadSurroundings("other", absl::Hours(1), "l", held.id);
   ASSERT_OK(elsewhere);
   EXPECT_EQ(elsewhere->launches, 0);
   EXPECT_FALSE(elsewhere->prior_dry_run);
+}
+
+TEST_F(Targets, S2_30a_ThoseThatHoldATargetAreCountedWithoutTheOneThatAsks) {
+  const WorkerId worker = NewWorker();
+  const HeldExecution held = SubmitAndClaim(worker);
+  const auto changing = [&](const ExecutionId& asking) {
+    const auto around = leases().ReadSurroundings("shop", absl::Hours(1), "k", asking);
+    return around.ok() ? around->changing : -1;
+  };
+  EXPECT_EQ(changing(ExecutionId()), 0);
+
+  ASSERT_THAT(Commit(MakeTake(held)), IsOkAndHolds(CommitResult::kCommitted));
+
+  EXPECT_EQ(changing(ExecutionId()), 1);
+  EXPECT_EQ(changing(held.id), 0);
 }
 
 // ---- audit

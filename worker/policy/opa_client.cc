@@ -130,6 +130,10 @@ absl::StatusOr<OpaReply> OpaClient::Post(const std::string& target, const std::s
     return absl::DeadlineExceededError(
         absl::StrCat("no answer within ", absl::FormatDuration(timeout)));
   }
+  if (result == CURLE_PEER_FAILED_VERIFICATION || result == CURLE_SSL_CONNECT_ERROR) {
+    return absl::UnavailableError(absl::StrCat("no TLS connection to ", base_url_,
+                                               " with a certificate that is good for it: ", error));
+  }
   if (result != CURLE_OK) {
     return absl::UnavailableError(error[0] != '\0' ? error : curl_easy_strerror(result));
   }

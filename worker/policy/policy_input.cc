@@ -24,7 +24,19 @@ nlohmann::json ToJson(const std::vector<PolicyInput::RunningAction>& actions) {
   return document;
 }
 
+nlohmann::json ToJson(const PolicyInput::Account& account) {
+  nlohmann::json rights = nlohmann::json::array();
+  for (const PolicyInput::Account::Right& right : account.rights) {
+    rights.push_back({{"scope", right.scope},
+                      {"api_groups", right.api_groups},
+                      {"resources", right.resources},
+                      {"verbs", right.verbs}});
+  }
+  return {{"name", account.name}, {"namespace", account.name_space}, {"rights", rights}};
+}
+
 void AddOptional(const PolicyInput& input, nlohmann::json& document) {
+  if (input.account.has_value()) document["account"] = ToJson(*input.account);
   if (input.environment.has_value()) document["environment"] = *input.environment;
   if (const auto& info = input.cluster_info; info.has_value()) {
     document["cluster_info"] = {{"name", info->name},

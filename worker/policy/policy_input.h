@@ -34,7 +34,7 @@ struct PolicyInput {
     std::int64_t available_nodes = 0;  // Ready and not cordoned.
   };
   struct ClusterState {
-    std::int64_t concurrent_actions = 0;  // Ours, in this cluster, without this one.
+    std::int64_t concurrent_actions = 0;  // Ours that hold a target, without this one.
     std::optional<std::int64_t> other_clusters_draining;
   };
   // Of the target's namespace.
@@ -52,6 +52,20 @@ struct PolicyInput {
     std::vector<std::string> approvers;
   };
 
+  // What the action's Job runs as, and what the catalog entry grants it: the Roles are made of
+  // that.
+  struct Account {
+    struct Right {
+      std::string scope;  // "namespaced", "cluster" or "actions"
+      std::vector<std::string> api_groups;
+      std::vector<std::string> resources;
+      std::vector<std::string> verbs;
+    };
+    std::string name;
+    std::string name_space;
+    std::vector<Right> rights;
+  };
+
   std::string action;
   nlohmann::json parameters = nlohmann::json::object();  // Typed: a number stays a number.
   std::string caller;
@@ -61,6 +75,7 @@ struct PolicyInput {
   Metadata metadata;
   nlohmann::json facts = nlohmann::json::object();  // As the action's catalog entry lists them.
 
+  std::optional<Account> account;
   std::optional<std::string> environment;  // Of the worker's configuration, such as "production".
   std::optional<ClusterInfo> cluster_info;
   std::optional<ClusterState> cluster_state;

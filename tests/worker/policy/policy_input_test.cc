@@ -33,6 +33,8 @@ TEST(PolicyInputTest, S2_30_TheDocumentHasTheAgreedFields) {
 
 TEST(PolicyInputTest, S2_30a_WhatIsSetIsInTheDocument) {
   PolicyInput input;
+  input.account = {
+      "executor", "capstan-actions", {{"namespaced", {"apps"}, {"deployments"}, {"get"}}}};
   input.environment = "production";
   input.cluster_info = {"eu-1", 5, 4};
   input.cluster_state = {2, 1};
@@ -46,6 +48,8 @@ TEST(PolicyInputTest, S2_30a_WhatIsSetIsInTheDocument) {
   for (const auto& [key, value] : always.items()) document.erase(key);
 
   EXPECT_EQ(document, nlohmann::json::parse(R"({
+    "account": {"name": "executor", "namespace": "capstan-actions", "rights": [
+      {"scope": "namespaced", "api_groups": ["apps"], "resources": ["deployments"], "verbs": ["get"]}]},
     "environment": "production",
     "cluster_info": {"name": "eu-1", "total_nodes": 5, "available_nodes": 4},
     "cluster_state": {"concurrent_actions": 2, "other_clusters_draining": 1},
