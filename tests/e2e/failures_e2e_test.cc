@@ -176,7 +176,7 @@ TEST_F(FailuresTest, F9_AnImageThatIsNotThereEndsAtTheStartDeadlineWithItsReason
 
   const Streamed run = Execute(server, Scale(2, "default", "f9"));
 
-  EXPECT_EQ(run.End().failure_reason(), Execution::FAILURE_REASON_FAILED_TO_START)
+  EXPECT_EQ(run.End().failure_reason(), Execution::FAILURE_REASON_IMAGE_PULL)
       << run.End().DebugString();
   EXPECT_THAT(run.End().message(), HasSubstr("Image"));
   EXPECT_THAT(run.End().message(), HasSubstr(image));

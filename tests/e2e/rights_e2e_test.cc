@@ -83,7 +83,7 @@ TEST_F(RightsTest, S2_48_AMissingRoleEndsTheActionBeforeItReportsAChange) {
 TEST_F(RightsTest, S2_48_F9_AMissingAccountIsNamedAndNoPodIsMade) {
   const Streamed run = Watch(*server_, names_["ScaleDeployment"]);
 
-  EXPECT_EQ(run.End().failure_reason(), Execution::FAILURE_REASON_FAILED_TO_START)
+  EXPECT_EQ(run.End().failure_reason(), Execution::FAILURE_REASON_CONFIGURATION)
       << run.End().DebugString();
   EXPECT_THAT(run.End().message(), AllOf(HasSubstr("the action's ServiceAccount does not exist"),
                                          HasSubstr("kubernetes-executor-scale-deployment")));
@@ -94,7 +94,7 @@ TEST_F(RightsTest, S2_48_F9_AMissingAccountIsNamedAndNoPodIsMade) {
 TEST_F(RightsTest, S2_65_ASecretThatIsMountedAndMissingIsNamedWithinTheStartDeadline) {
   const Streamed run = Watch(*server_, names_["absent"]);
 
-  EXPECT_EQ(run.End().failure_reason(), Execution::FAILURE_REASON_FAILED_TO_START)
+  EXPECT_EQ(run.End().failure_reason(), Execution::FAILURE_REASON_CONFIGURATION)
       << run.End().DebugString();
   EXPECT_THAT(run.End().message(),
               AllOf(HasSubstr("did not start within 15s"), HasSubstr("FailedMount"),
