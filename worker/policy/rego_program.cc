@@ -91,8 +91,6 @@ absl::StatusOr<std::vector<RegoModuleInfo>> DescribeRego(const std::vector<RegoM
   return infos;
 }
 
-absl::Duration BudgetOf(absl::Duration timeout) { return timeout * 9 / 5; }
-
 bool WorthAnotherTry(absl::Duration used, absl::Duration timeout) { return used < timeout / 2; }
 
 void RegoProgram::Free::operator()(CapstanRegoPolicy* policy) const noexcept {
