@@ -248,12 +248,17 @@ kind: ValidatingAdmissionPolicyBinding
 metadata: {name: fridays}
 spec: {policyName: fridays, validationActions: [Deny]}
 )");
-  const absl::Cleanup lift = [] {
-    Kubectl("delete validatingadmissionpolicy,validatingadmissionpolicybinding fridays");
+  // The API server takes a moment to heed a policy, and another to forget it.
+  const auto wait_until_probe = [](const std::string& outcome) {
+    Shell(absl::StrCat("for i in $(seq 100); do ", Environment("CAPSTAN_E2E_KUBECTL"),
+                       " create job probe --image=none --dry-run=server 2>&1 | grep -q ", outcome,
+                       " && exit; sleep 0.1; done; exit 1"));
   };
-  Shell(absl::StrCat("for i in $(seq 100); do ", Environment("CAPSTAN_E2E_KUBECTL"),
-                     " create job probe --image=none --dry-run=server 2>&1 | grep -q Fridays && "
-                     "exit; sleep 0.1; done; exit 1"));
+  const absl::Cleanup lift = [&] {
+    Kubectl("delete validatingadmissionpolicy,validatingadmissionpolicybinding fridays");
+    wait_until_probe("created");
+  };
+  wait_until_probe("Fridays");
 
   const Streamed run = Watch(*server_, SubmitHeld("f12-denied"));
 
