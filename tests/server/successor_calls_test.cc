@@ -13,28 +13,29 @@ constexpr char kRequestId[] = "6ba7b810-9dad-41d1-80b4-00c04fd430c8";
 
 // ---- who calls
 
-TEST_F(OperatorTest, TheDevelopmentIdentityIsShownAsUnauthenticatedEverywhere) {
-  grpc::ClientContext context;
-  context.AddMetadata("capstan-caller", "ann");
-  v1::ExecuteActionRequest request = ScaleRequest();
-  request.set_wait_until(v1::ExecuteActionRequest::WAIT_UNTIL_ACCEPTED);
-  const auto reader = server().executions().ExecuteAction(&context, request);
-  v1::ExecuteActionResponse first;
-  ASSERT_TRUE(reader->Read(&first));
-  EXPECT_EQ(first.update().snapshot().caller(), "unauthenticated:ann");
+class CallerTest : public OperatorTest {
+ protected:
+  // Who an execution says has called, whose caller says to be `name`.
+  std::string CallerOfASubmitBy(const std::string& name) {
+    grpc::ClientContext context;
+    context.AddMetadata("capstan-caller", name);
+    v1::ExecuteActionRequest request = ScaleRequest();
+    request.set_wait_until(v1::ExecuteActionRequest::WAIT_UNTIL_ACCEPTED);
+    const auto reader = server().executions().ExecuteAction(&context, request);
+    v1::ExecuteActionResponse first;
+    EXPECT_TRUE(reader->Read(&first));
+    return first.update().snapshot().caller();
+  }
+};
+
+TEST_F(CallerTest, TheDevelopmentIdentityIsShownAsUnauthenticatedEverywhere) {
+  EXPECT_EQ(CallerOfASubmitBy("ann"), "unauthenticated:ann");
   EXPECT_THAT(Sql("SELECT body FROM audit"), HasSubstr("unauthenticated:ann"));
 }
 
-TEST_F(OperatorTest, WithoutTheDevelopmentIdentityNobodyIsBelieved) {
+TEST_F(CallerTest, WithoutTheDevelopmentIdentityNobodyIsBelieved) {
   service_.development_identity = false;
-  grpc::ClientContext context;
-  context.AddMetadata("capstan-caller", "ann");
-  v1::ExecuteActionRequest request = ScaleRequest();
-  request.set_wait_until(v1::ExecuteActionRequest::WAIT_UNTIL_ACCEPTED);
-  const auto reader = server().executions().ExecuteAction(&context, request);
-  v1::ExecuteActionResponse first;
-  ASSERT_TRUE(reader->Read(&first));
-  EXPECT_EQ(first.update().snapshot().caller(), "anonymous");
+  EXPECT_EQ(CallerOfASubmitBy("ann"), "anonymous");
 }
 
 // ---- the request

@@ -19,6 +19,7 @@ namespace capstan::policy {
 namespace {
 
 constexpr char kUnixScheme[] = "unix://";
+constexpr std::size_t kMaxIdleHandles = 16;
 
 void InitCurlOnce() {
   static const CURLcode result = curl_global_init(CURL_GLOBAL_DEFAULT);

@@ -16,8 +16,6 @@ struct OpaReply {
   std::string body;  // Whole.
 };
 
-inline constexpr std::size_t kMaxIdleHandles = 16;
-
 // Thread-safe: each call takes a handle of its own. Redirects are not followed and no proxy is
 // used, whatever the environment says.
 class OpaClient {
