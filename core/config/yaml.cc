@@ -195,7 +195,9 @@ class YamlReader {
         continue;
       }
       if (!IsFirstOfItsOneof(pair.first, prefix, *field, message)) continue;
-      findings_.lines[prefix + *key] = pair.first.Mark().line + 1;
+      const int line = pair.first.Mark().line + 1;
+      findings_.lines[prefix + *key] = line;
+      findings_.lines[prefix + field->name()] = line;
       ReadField(pair.second, prefix + *key, *field, message);
     }
   }

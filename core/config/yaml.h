@@ -35,8 +35,7 @@ struct YamlFindings {
 // As MergeYaml, for what people write as many files: goes on after an error, so that all of them
 // are found at once, and remembers the lines for checks of its own. A text field `x` may be written
 // as `x_file` with the name of a file: the field then holds that name, and lines has "….x_file".
-// At most 100,000 values in
-// 64 levels.
+// At most 100,000 values in 64 levels.
 YamlFindings ReadYaml(std::string_view yaml, std::string_view file,
                       google::protobuf::Message& message);
 
