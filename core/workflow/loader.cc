@@ -164,6 +164,9 @@ absl::StatusOr<v1::Workflow> Load(std::string_view yaml, std::string_view file,
   }
   v1::Workflow workflow;
   config::YamlFindings findings = config::ReadYaml(yaml, file, workflow);
+  if (findings.lines.empty() && !findings.errors.empty()) {  // not YAML at all
+    return absl::InvalidArgumentError(absl::StrJoin(findings.errors, "\n"));
+  }
   Parts(file, read, findings).PutInto(workflow);
   for (const Problem& problem : FindProblems(workflow)) {
     findings.errors.push_back(

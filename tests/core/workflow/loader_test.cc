@@ -141,6 +141,11 @@ TEST(LoaderTest, EveryErrorIsReportedAtOnceWithItsLine) {
                      HasSubstr("w.yaml:10: steps[2]: got no kind"))));
 }
 
+TEST(LoaderTest, WhatIsNotYamlIsSaidOnce) {
+  EXPECT_THAT(LoadText("name: a: b\n"),
+              StatusIs(kInvalid, ::testing::Eq("w.yaml:1: not YAML: illegal map value")));
+}
+
 TEST(LoaderTest, CheckNamesFieldsWhereThereAreNoLines) {
   v1::Workflow workflow = Good();
   workflow.mutable_steps(1)->set_retry_from("verify");
