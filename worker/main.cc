@@ -29,6 +29,7 @@
 #include "storage/wiring/wiring.h"
 #include "worker/action_effects.h"
 #include "worker/doctor/doctor.h"
+#include "worker/held_set.h"
 #include "worker/janitor.h"
 #include "worker/keeper.h"
 #include "worker/kubernetes/client.h"
@@ -197,12 +198,13 @@ absl::Status Serve(const config::v1::WorkerConfig& config, const sigset_t& ends)
   ActionEffects effects(catalog, *engine, conditions, *client, clock, *tracer, worker_metrics,
                         actions);
   ThreadPool pool(clock, static_cast<int>(config.threads()));
-  Runner runner(*committer, *leases, effects, watch, *client, pool, fence, clock, *tracer,
+  HeldSet held(pool, fence, worker_metrics);
+  Runner runner(*committer, *leases, effects, watch, *client, held, fence, clock, *tracer,
                 worker_metrics,
                 {.max_executions = static_cast<int>(config.lease().max_executions()),
                  .per_parent_in_flight = static_cast<int>(config.limits().per_parent_in_flight()),
                  .start_deadline = actions.start_deadline});
-  Keeper keeper(*leases, runner, pool, fence, clock, store_metrics,
+  Keeper keeper(*leases, held, {&runner}, pool, fence, clock, store_metrics,
                 {.info = {HostName(), kVersion},
                  .lease_ttl = lease_ttl,
                  .heartbeat = config::ToDuration(config.lease().heartbeat())});
