@@ -31,27 +31,27 @@ struct StubUsage {
 
 // One answer. Frames count from 1: message_start is frame 1.
 struct StubReply {
-  std::string thinking;
-  std::string text;
+  std::string thinking = {};
+  std::string text = {};
   std::size_t chunk = 16;  // bytes of text, thinking or tool input in a frame
-  std::vector<StubToolUse> tool_uses;
-  StubUsage usage;
-  std::string model;        // empty: the one asked for
-  std::string stop_reason;  // empty: tool_use with tool uses, otherwise end_turn
+  std::vector<StubToolUse> tool_uses = {};
+  StubUsage usage = {};
+  std::string model = {};        // empty: the one asked for
+  std::string stop_reason = {};  // empty: tool_use with tool uses, otherwise end_turn
 
   // An error instead: status other than 200.
   int status = 200;
   std::string error_type = "api_error";
   std::string error_message = "scripted";
-  std::map<std::string, std::string> headers;
+  std::map<std::string, std::string> headers = {};
 
   // How a stream breaks.
-  absl::Duration frame_delay;
-  std::optional<int> cut_after;      // reset the connection after so many frames; 0: no answer
-  std::optional<int> stall_after;    // say nothing more after so many frames
-  std::optional<int> garbage_after;  // then a frame that is not JSON
-  std::optional<int> error_after;    // then an error event (error_type) and the end
-  bool omit_message_stop = false;    // the stream ends well, but without saying so
+  absl::Duration frame_delay = {};
+  std::optional<int> cut_after = {};      // reset the connection after so many frames; 0: no answer
+  std::optional<int> stall_after = {};    // say nothing more after so many frames
+  std::optional<int> garbage_after = {};  // then a frame that is not JSON
+  std::optional<int> error_after = {};    // then an error event (error_type) and the end
+  bool omit_message_stop = false;         // the stream ends well, but without saying so
 };
 
 // INVALID_ARGUMENT: an unknown key or a wrong type, with its name.
