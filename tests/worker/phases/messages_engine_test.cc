@@ -108,11 +108,11 @@ TEST_F(MessagesEngineTest, S1_28_UsageIsWhatWasBilled) {
   const PhaseResult result = Run();
 
   ASSERT_THAT(result.usage, SizeIs(1));
-  EXPECT_EQ(result.usage[0].model, "claude-sonnet-4-5");
-  EXPECT_EQ(result.usage[0].effective_input(), 170);
-  EXPECT_EQ(result.usage[0].output_tokens, stub_->Billed().output);
-  EXPECT_EQ(result.usage[0].cost_microusd, 300 + 113 + 12 + 300);
-  EXPECT_FALSE(result.usage[0].is_upper_bound);
+  EXPECT_EQ(Only(result.usage).model, "claude-sonnet-4-5");
+  EXPECT_EQ(Only(result.usage).effective_input(), 170);
+  EXPECT_EQ(Only(result.usage).output_tokens, stub_->Billed().output);
+  EXPECT_EQ(Only(result.usage).cost_microusd, 300 + 113 + 12 + 300);
+  EXPECT_FALSE(Only(result.usage).is_upper_bound);
 }
 
 TEST_F(MessagesEngineTest, AConversationGoesOnFromItsState) {
@@ -307,9 +307,9 @@ TEST_P(CutMessagesEngineTest, ACutIsNeverAnAnswerAndNeverCountedTooLow) {
   EXPECT_THAT(result.session_state, IsEmpty());
   EXPECT_THAT(stub_->Requests(), SizeIs(1));
   ASSERT_THAT(result.usage, SizeIs(1));
-  EXPECT_GE(result.usage[0].effective_input(), stub_->Billed().input);
-  EXPECT_GE(result.usage[0].output_tokens, stub_->Billed().output);
-  EXPECT_EQ(result.usage[0].is_upper_bound, GetParam() < 7);
+  EXPECT_GE(Only(result.usage).effective_input(), stub_->Billed().input);
+  EXPECT_GE(Only(result.usage).output_tokens, stub_->Billed().output);
+  EXPECT_EQ(Only(result.usage).is_upper_bound, GetParam() < 7);
 }
 
 TEST_F(MessagesEngineTest, AConnectionLostBeforeTheAnswerIsTriedAgainAndCountedAtItsMost) {
@@ -320,9 +320,9 @@ TEST_F(MessagesEngineTest, AConnectionLostBeforeTheAnswerIsTriedAgainAndCountedA
 
   EXPECT_EQ(result.error, PhaseError::kNone) << result.message;
   ASSERT_THAT(result.usage, SizeIs(1));
-  EXPECT_EQ(result.usage[0].turns, 2);
-  EXPECT_TRUE(result.usage[0].is_upper_bound);
-  EXPECT_GT(result.usage[0].output_tokens, 16'000);
+  EXPECT_EQ(Only(result.usage).turns, 2);
+  EXPECT_TRUE(Only(result.usage).is_upper_bound);
+  EXPECT_GT(Only(result.usage).output_tokens, 16'000);
 }
 
 TEST_F(MessagesEngineTest, NobodyThereIsTransientAndCostsNothing) {
@@ -341,7 +341,7 @@ TEST_F(MessagesEngineTest, AFrameThatIsNotJsonEndsTheTurn) {
   const PhaseResult result = Run();
 
   EXPECT_EQ(result.error, PhaseError::kTransient);
-  EXPECT_TRUE(result.usage[0].is_upper_bound);
+  EXPECT_TRUE(Only(result.usage).is_upper_bound);
 }
 
 TEST_F(MessagesEngineTest, AnErrorWithinTheStreamIsTypedAndNotTriedAgain) {
@@ -384,7 +384,7 @@ TEST_F(MessagesEngineTest, S4_40_SilenceForTwentyMinutesIsAStall) {
 
   ASSERT_TRUE(stalled);
   EXPECT_EQ(result.error, PhaseError::kStalled);
-  EXPECT_TRUE(result.usage[0].is_upper_bound);
+  EXPECT_TRUE(Only(result.usage).is_upper_bound);
   EXPECT_TRUE(stub_->WaitForHangUps(1));
 }
 
@@ -401,7 +401,7 @@ TEST_F(MessagesEngineTest, TheTimeOfTheCallEndsIt) {
 
   ASSERT_TRUE(stalled);
   EXPECT_EQ(result.error, PhaseError::kTimedOut);
-  EXPECT_TRUE(result.usage[0].is_upper_bound);
+  EXPECT_TRUE(Only(result.usage).is_upper_bound);
 }
 
 TEST_F(MessagesEngineTest, AStopEndsTheCallAndTheConnection) {
@@ -412,7 +412,7 @@ TEST_F(MessagesEngineTest, AStopEndsTheCallAndTheConnection) {
   const PhaseResult result = Run(clock);
 
   EXPECT_EQ(result.error, PhaseError::kStopped);
-  EXPECT_TRUE(result.usage[0].is_upper_bound);
+  EXPECT_TRUE(Only(result.usage).is_upper_bound);
   EXPECT_TRUE(stub_->WaitForHangUps(1));
 }
 

@@ -1,6 +1,10 @@
 // What tests of model engines share.
 #pragma once
 
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <ostream>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -70,6 +74,14 @@ class Listener final : public PhaseObserver {
   std::stop_source* stop_at_text = nullptr;
   std::stop_source* stop_at_tool = nullptr;
 };
+
+inline void PrintTo(PhaseError error, std::ostream* out) { *out << PhaseErrorName(error); }
+
+// The one entry that is expected; fails the test otherwise.
+inline Usage Only(const std::vector<Usage>& usage) {
+  EXPECT_EQ(usage.size(), 1u);
+  return usage.empty() ? Usage{} : usage[0];
+}
 
 inline ModelTable ShippedModels() {
   absl::StatusOr<ModelTable> table =
