@@ -115,6 +115,7 @@ absl::StatusOr<process::Spec> ClaudeEngine::MakeSpec(const PhaseRequest& request
                       {"CLAUDE_CONFIG_DIR", home + "/.claude"},
                       {"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"},
                       {"DISABLE_AUTOUPDATER", "1"},
+                      {"CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK", "1"},  // a second retry layer
                       {"CLAUDE_CODE_MAX_RETRIES", Cat(kMaxTries - 1)},
                       {"MAX_THINKING_TOKENS", Cat(request.thinking_tokens)}};
   if (!options_.base_url.empty()) spec.environment["ANTHROPIC_BASE_URL"] = options_.base_url;

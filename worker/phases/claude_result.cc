@@ -85,6 +85,21 @@ std::vector<Usage> LargestUsage(const StreamJson& stream, const Model& asked,
   return usage;
 }
 
+// A lost try asked what a later one asked too: its input is known unless none came through.
+void AddLostTries(const StreamJson& stream, const Model& model, std::vector<Usage>& usage) {
+  if (stream.lost_tries() == 0) return;
+  const std::int64_t input =
+      stream.largest_input() > 0 ? stream.largest_input() : model.context_tokens;
+  Usage lost;
+  lost.model = model.name;
+  lost.turns = stream.lost_tries();
+  lost.cache_creation_tokens = input * lost.turns;
+  lost.output_tokens = model.max_output_tokens * lost.turns;
+  lost.cost_microusd = lost.turns * WorstCaseCost(model, input, model.max_output_tokens);
+  lost.is_upper_bound = true;
+  AddUsage(lost, usage);
+}
+
 PhaseResult Failed(PhaseError error, std::string message) {
   PhaseResult result;
   result.error = error;
@@ -181,6 +196,7 @@ PhaseResult JudgeClaude(const StreamJson& stream, const Result& process,
       AddUsage(usage, result.usage);
     }
   }
+  AddLostTries(stream, model, result.usage);
   return result;
 }
 

@@ -11,6 +11,8 @@ namespace {
 
 using Json = nlohmann::json;
 
+constexpr int kMaxLostTries = 1000;
+
 // The text of a tool's result, which is a text or a list of blocks.
 std::string ResultText(const Json& content) {
   if (content.is_string()) return content.get<std::string>();
@@ -76,6 +78,7 @@ void StreamJson::OnStreamEvent(const Json& event, bool top_level) {
     in_flight_ = UsageOfMessage(Field(message, "usage"));
     in_flight_->model = TextField(message, "model");
     in_flight_->turns = 1;
+    largest_input_ = std::max(largest_input_, in_flight_->effective_input());
   } else if (type == "message_delta" && in_flight_.has_value()) {
     const Usage last = UsageOfMessage(Field(event, "usage"));
     in_flight_->output_tokens = std::max(in_flight_->output_tokens, last.output_tokens);
@@ -92,6 +95,8 @@ void StreamJson::OnStreamEvent(const Json& event, bool top_level) {
 
 void StreamJson::OnAssistant(const Json& message, bool top_level) {
   const Json& content = Field(message, "content");
+  largest_input_ =
+      std::max(largest_input_, UsageOfMessage(Field(message, "usage")).effective_input());
   if (!content.is_array()) return;
   for (const Json& block : content) {
     const std::string type = TextField(block, "type");
@@ -121,6 +126,7 @@ void StreamJson::OnSystem(const Json& event) {
   if (subtype == "status" && TextField(event, "status") == "requesting") in_flight_ = Usage{};
   if (subtype != "api_retry") return;
   retry_status_ = static_cast<int>(std::min<std::int64_t>(CountField(event, "error_status"), 999));
+  if (retry_status_ == 0 && lost_tries_ < kMaxLostTries) ++lost_tries_;
   observer_.OnRetry(retry_status_ == 429 ? PhaseError::kRateLimited : PhaseError::kTransient,
                     static_cast<int>(std::min<std::int64_t>(CountField(event, "attempt"), 1000)),
                     absl::Milliseconds(CountField(event, "retry_delay_ms")));

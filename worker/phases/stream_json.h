@@ -37,6 +37,12 @@ class StreamJson {
   // The status of the last api_retry; 0: none.
   int retry_status() const { return retry_status_; }
 
+  // Tries whose connection was lost, which the provider may have billed and the CLI does not count.
+  // One more than it tells of: the last one of a call that it gives up.
+  int lost_tries() const { return lost_tries_ == 0 ? 0 : lost_tries_ + 1; }
+  // Of any message.
+  std::int64_t largest_input() const { return largest_input_; }
+
   // Calls whose message is whole, one entry a model, without cost.
   const std::vector<Usage>& usage() const { return usage_; }
   // A call may have been in flight at the end: what is known of it (input_tokens 0: nothing).
@@ -56,6 +62,8 @@ class StreamJson {
   bool any_event_ = false;
   bool partial_ = false;  // text comes in pieces
   int retry_status_ = 0;
+  int lost_tries_ = 0;
+  std::int64_t largest_input_ = 0;
   std::optional<nlohmann::json> result_;
   std::map<std::string, std::string> tool_names_;  // by id of the call
   std::vector<Usage> usage_;

@@ -271,13 +271,28 @@ TEST_F(ClaudeEngineTest, ARequestThatTheProviderRefusesIsTyped) {
   EXPECT_EQ(Run().error, PhaseError::kInvalidRequest);
 }
 
-TEST_F(ClaudeEngineTest, AStreamThatIsAlwaysCutIsNoAnswer) {
+TEST_F(ClaudeEngineTest, AStreamThatIsAlwaysCutIsNoAnswerAndEachTryIsCountedAtItsMost) {
   stub_->SetDefault({.text = "Hello, this is cut.", .cut_after = 4});
 
   const PhaseResult result = Run();
 
-  EXPECT_THAT(result.error, ::testing::AnyOf(PhaseError::kTransient, PhaseError::kNoAnswer));
+  EXPECT_EQ(result.error, PhaseError::kTransient) << result.message;
   EXPECT_THAT(result.answer, IsEmpty());
+  EXPECT_THAT(stub_->Requests(), SizeIs(5));
+  EXPECT_TRUE(Only(result.usage).is_upper_bound);
+  EXPECT_GE(Only(result.usage).effective_input(), stub_->Billed().input);
+  EXPECT_GE(Only(result.usage).output_tokens, stub_->Billed().output);
+}
+
+TEST_F(ClaudeEngineTest, AStreamThatIsCutOnceIsAskedAgainAndBothAreCounted) {
+  stub_->Push({.text = "Hello, this is cut.", .usage = {100, 50, 0, 0}, .cut_after = 4});
+  stub_->Push(Answer("complete"));
+
+  const PhaseResult result = Run();
+
+  EXPECT_EQ(result.error, PhaseError::kNone) << result.message;
+  EXPECT_TRUE(Only(result.usage).is_upper_bound);
+  EXPECT_GE(Only(result.usage).output_tokens, stub_->Billed().output);
 }
 
 TEST_F(ClaudeEngineTest, AStopEndsItsToolsTooAndCountsTheMost) {
