@@ -39,10 +39,9 @@ class ClaudeEngine final : public PhaseEngine {
   static constexpr std::size_t kMaxArgumentBytes = 120 << 10;  // the kernel takes 128 KiB
   static constexpr std::size_t kMaxTools = 100;
 
-  // Borrows all three.
-  ClaudeEngine(ClaudeOptions options, const ModelTable& models, process::Runner& runner,
-               Clock& clock)
-      : options_(std::move(options)), models_(models), runner_(runner), clock_(clock) {}
+  // Borrows the runner and the clock.
+  ClaudeEngine(ClaudeOptions options, ModelTable models, process::Runner& runner, Clock& clock)
+      : options_(std::move(options)), models_(std::move(models)), runner_(runner), clock_(clock) {}
 
   std::string_view name() const override { return "claude_cli"; }
   PhaseResult Run(const PhaseRequest& request, PhaseObserver& observer,
@@ -55,7 +54,7 @@ class ClaudeEngine final : public PhaseEngine {
                     PhaseObserver& observer, std::stop_token stop);
 
   const ClaudeOptions options_;
-  const ModelTable& models_;
+  const ModelTable models_;
   process::Runner& runner_;
   Clock& clock_;
 };

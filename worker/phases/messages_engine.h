@@ -30,9 +30,9 @@ class MessagesEngine final : public PhaseEngine {
   static constexpr int kMaxTries = 5;
   static constexpr absl::Duration kLongestWait = absl::Minutes(1);
 
-  // Borrows both.
-  MessagesEngine(MessagesOptions options, const ModelTable& models, Clock& clock)
-      : options_(std::move(options)), models_(models), clock_(clock) {}
+  // Borrows the clock.
+  MessagesEngine(MessagesOptions options, ModelTable models, Clock& clock)
+      : options_(std::move(options)), models_(std::move(models)), clock_(clock) {}
 
   std::string_view name() const override { return "messages_api"; }
   PhaseResult Run(const PhaseRequest& request, PhaseObserver& observer,
@@ -42,7 +42,7 @@ class MessagesEngine final : public PhaseEngine {
   class Call;
 
   const MessagesOptions options_;
-  const ModelTable& models_;
+  const ModelTable models_;
   Clock& clock_;
 };
 
