@@ -22,6 +22,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// In the root: of tasks that brought none. No workspace begins with a dot.
+constexpr char kRepositories[] = ".repositories";
 constexpr size_t kMostFiles = 10'000;
 constexpr size_t kMostFolders = 100'000;
 constexpr size_t kMostOfMessage = 4000;
@@ -67,6 +69,9 @@ class Desk {
   absl::Status PutBack();
   absl::Status RemoveFolder();
   absl::StatusOr<std::optional<std::string>> Preserve();
+  absl::Status Restore(std::string_view kept);
+  // Everything that is not ignored, as it is in the folder.
+  absl::StatusOr<std::string> WorkTree(Git& git, const std::string& tip);
   absl::StatusOr<std::string> CommitTree(Git& git, const std::string& tree,
                                          const std::string& parent, std::string_view message);
   absl::Status AddEverything(Git& git, const std::map<std::string, std::string>& extra);
@@ -173,6 +178,17 @@ absl::Status Desk::PutBack() {
   return git.Run({"clean", "-f", "-d", "--quiet"}).status();
 }
 
+// The files of unfinished work, on top of the last checkpoint.
+absl::Status Desk::Restore(std::string_view kept) {
+  const std::string prefix = OwnRef(workspace_, "wip-");
+  if (kept.substr(0, prefix.size()) != prefix || !CheckRef(kept).ok())
+    return absl::InvalidArgumentError(Cat("kept: got ", std::string(kept), ", want ", prefix, "<n>"));
+  CAPSTAN_ASSIGN_OR_RETURN(Git git, OpenGit(true, true));
+  CAPSTAN_RETURN_IF_ERROR(
+      git.Run({"read-tree", "--reset", "-u", Cat(std::string(kept), "^{tree}")}).status());
+  return git.Run({"reset", "--quiet"}).status();
+}
+
 absl::Status Desk::RemoveAdmin() const {
   const std::string of = FirstLine(admin_folder_ + "/gitdir");
   if (!IsFolder(admin_folder_)) return absl::OkStatus();
@@ -249,9 +265,7 @@ absl::StatusOr<std::string> Desk::NewWorkRef(Git& git) {
 
 // With an index of its own: neither that of the workspace nor its folder in the repository need be
 // whole.
-absl::StatusOr<std::optional<std::string>> Desk::Preserve() {
-  CAPSTAN_ASSIGN_OR_RETURN(const std::string tip, Tip());
-  CAPSTAN_ASSIGN_OR_RETURN(Git git, OpenGit(true, false));
+absl::StatusOr<std::string> Desk::WorkTree(Git& git, const std::string& tip) {
   const std::map<std::string, std::string> index = {
       {"GIT_INDEX_FILE", Cat(git_folder_, "/capstan-index-", workspace_.id)}};
   std::error_code ignored;
@@ -262,11 +276,18 @@ absl::StatusOr<std::optional<std::string>> Desk::Preserve() {
   fs::remove(index.at("GIT_INDEX_FILE"), ignored);
   CAPSTAN_RETURN_IF_ERROR(added);
   CAPSTAN_RETURN_IF_ERROR(tree.status());
+  return Trimmed(*tree);
+}
+
+absl::StatusOr<std::optional<std::string>> Desk::Preserve() {
+  CAPSTAN_ASSIGN_OR_RETURN(const std::string tip, Tip());
+  CAPSTAN_ASSIGN_OR_RETURN(Git git, OpenGit(true, false));
+  CAPSTAN_ASSIGN_OR_RETURN(const std::string tree, WorkTree(git, tip));
   CAPSTAN_ASSIGN_OR_RETURN(const std::string before, git.Run({"rev-parse", tip + "^{tree}"}));
-  if (Trimmed(*tree) == Trimmed(before)) return std::nullopt;
+  if (tree == Trimmed(before)) return std::nullopt;
   CAPSTAN_ASSIGN_OR_RETURN(
       const std::string commit,
-      CommitTree(git, Trimmed(*tree), tip, Cat("Unfinished work of ", workspace_.id)));
+      CommitTree(git, tree, tip, Cat("Unfinished work of ", workspace_.id)));
   CAPSTAN_ASSIGN_OR_RETURN(const std::string ref, NewWorkRef(git));
   CAPSTAN_RETURN_IF_ERROR(git.Run({"update-ref", ref, commit, ""}).status());
   return ref;
@@ -280,6 +301,18 @@ Workspace Named(const WorkspacesOptions& options, std::string_view id,
   workspace.path = Cat(options.root, "/", id);
   workspace.branch = Cat("capstan/", id);
   return workspace;
+}
+
+// What `git init --bare` makes, as far as git needs it.
+absl::Status MakeEmptyRepository(const std::string& path) {
+  std::error_code error;
+  fs::create_directories(path + "/objects", error);
+  if (!error) fs::create_directories(path + "/refs/heads", error);
+  if (error) return Failed(path, error);
+  std::ofstream(path + "/config") << "[core]\n\trepositoryformatversion = 0\n\tbare = true\n";
+  std::ofstream head(path + "/HEAD");
+  head << "ref: refs/heads/main\n";
+  return head.flush() ? absl::OkStatus() : absl::InternalError(path + ": cannot be written");
 }
 
 // Number and path of one record of `diff-tree --numstat -z`.
@@ -315,7 +348,7 @@ absl::StatusOr<Workspace> Workspaces::Create(std::string_view id, const std::str
   workspace.base_commit = *begun;
   const absl::StatusOr<std::string> tip = desk.Tip();
   if (tip.ok()) {
-    CAPSTAN_RETURN_IF_ERROR(Open(workspace, stop));
+    CAPSTAN_RETURN_IF_ERROR(Open(workspace, "", stop));
     return workspace;
   }
   if (!absl::IsNotFound(tip.status())) return tip.status();
@@ -323,15 +356,45 @@ absl::StatusOr<Workspace> Workspaces::Create(std::string_view id, const std::str
   return workspace;
 }
 
-absl::Status Workspaces::Open(const Workspace& workspace, std::stop_token stop) {
+absl::StatusOr<Workspace> Workspaces::CreateEmpty(std::string_view id, std::stop_token stop) {
+  CAPSTAN_RETURN_IF_ERROR(CheckId(id));
+  const std::string repository = Cat(options_.root, "/", kRepositories, "/", id);
+  if (!IsFolder(repository + "/refs/heads"))
+    CAPSTAN_RETURN_IF_ERROR(MakeEmptyRepository(repository));
+  const Workspace workspace = Named(options_, id, repository);
+  CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, stop));
+  if (!desk.Commit("refs/heads/main").ok()) {
+    CAPSTAN_ASSIGN_OR_RETURN(Git git, desk.OpenGit(false, false));
+    CAPSTAN_ASSIGN_OR_RETURN(const std::string tree, git.Run({"mktree"}));
+    CAPSTAN_ASSIGN_OR_RETURN(const std::string commit,
+                             git.Run({"commit-tree", "-m", "Empty", Trimmed(tree)}));
+    CAPSTAN_RETURN_IF_ERROR(
+        git.Run({"update-ref", "refs/heads/main", Trimmed(commit), ""}).status());
+  }
+  return Create(id, repository, "main", stop);
+}
+
+absl::Status Workspaces::Open(const Workspace& workspace, std::string_view kept,
+                              std::stop_token stop) {
   CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, stop));
   CAPSTAN_RETURN_IF_ERROR(desk.Tip().status());
+  bool whole = false;
   if (desk.HasFolder()) {
     CAPSTAN_RETURN_IF_ERROR(desk.Preserve().status());
-    if (desk.HasAdmin()) return desk.PutBack();
-    CAPSTAN_RETURN_IF_ERROR(desk.RemoveFolder());
+    whole = desk.HasAdmin();
+    CAPSTAN_RETURN_IF_ERROR(whole ? desk.PutBack() : desk.RemoveFolder());
   }
-  return desk.MakeFolder(workspace.branch, false);
+  if (!whole) CAPSTAN_RETURN_IF_ERROR(desk.MakeFolder(workspace.branch, false));
+  return kept.empty() ? absl::OkStatus() : desk.Restore(kept);
+}
+
+absl::StatusOr<std::string> Workspaces::Fingerprint(const Workspace& workspace,
+                                                    std::stop_token stop) {
+  CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, stop));
+  if (!desk.HasFolder()) return absl::FailedPreconditionError(workspace.path + ": is not there");
+  CAPSTAN_ASSIGN_OR_RETURN(const std::string tip, desk.Tip());
+  CAPSTAN_ASSIGN_OR_RETURN(Git git, desk.OpenGit(true, false));
+  return desk.WorkTree(git, tip);
 }
 
 absl::StatusOr<std::string> Workspaces::Checkpoint(const Workspace& workspace,
@@ -392,6 +455,7 @@ absl::StatusOr<std::vector<std::string>> Workspaces::List() const {
   for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
     if (paths.size() == kMostFolders)
       return absl::ResourceExhaustedError(Cat(options_.root, ": more than ", kMostFolders));
+    if (entry->path().filename().native()[0] == '.') continue;  // not a workspace
     if (IsFolder(entry->path())) paths.push_back(entry->path());
   }
   if (error) return Failed(options_.root, error);

@@ -65,10 +65,17 @@ class Workspaces {
   // opened, with its first base. NOT_FOUND: no such base.
   absl::StatusOr<Workspace> Create(std::string_view id, const std::string& repository,
                                    std::string_view base, std::stop_token stop = {});
+  // The same in a repository of its own that holds nothing, below the root.
+  absl::StatusOr<Workspace> CreateEmpty(std::string_view id, std::stop_token stop = {});
 
   // Ready for work from the last checkpoint, after whatever happened: the folder is made anew when
   // it is gone; what lies in it is kept first, as by PreserveWork. NOT_FOUND: the branch is gone.
-  absl::Status Open(const Workspace& workspace, std::stop_token stop = {});
+  // `kept`: a ref of unfinished work of it (PreserveWork), whose files are put on top; empty: none.
+  absl::Status Open(const Workspace& workspace, std::string_view kept = {},
+                    std::stop_token stop = {});
+
+  // Names the files that are not ignored, as they are: the same for the same.
+  absl::StatusOr<std::string> Fingerprint(const Workspace& workspace, std::stop_token stop = {});
 
   // Commits everything that is not ignored to the branch; the id of its tip. Without a change that
   // is the checkpoint before.

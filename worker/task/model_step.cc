@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/utf8.h"
+#include "core/status_macros.h"
 #include "core/workflow/outcome.h"
 #include "core/workflow/render.h"
 #include "worker/task/step_kind.h"
