@@ -27,7 +27,13 @@ std::string WithSchema(std::string yaml) {
 
 class TaskTest : public ::testing::Test {
  protected:
-  TaskTest() : system_(System::Make({.named_callers = true})), server_(system_->StartServer()) {}
+  TaskTest() : system_(System::Make(NamedCallers())), server_(system_->StartServer()) {}
+
+  static SystemOptions NamedCallers() {
+    SystemOptions options;
+    options.named_callers = true;
+    return options;
+  }
 
   void StartWorker() { workers_.push_back(system_->StartWorker({}, room_.WorkerFlags())); }
 
@@ -59,7 +65,7 @@ replies:
   StartWorker();
   PutWorkflow(server_, WithSchema(kTwoSteps));
 
-  const Streamed run = Run(server_, Task("two-steps", &room_), "alice");
+  const Streamed run = RunToEnd(server_, Task("two-steps", &room_), "alice");
 
   ASSERT_TRUE(run.status.ok()) << run.status.error_message();
   EXPECT_EQ(run.End().to(), Execution::STATE_SUCCEEDED) << run.End().message();
@@ -83,7 +89,7 @@ replies:
 )");
   StartWorker();
   PutWorkflow(server_, WithSchema(kTwoSteps));
-  const Streamed run = Run(server_, Task("two-steps", &room_), "alice");
+  const Streamed run = RunToEnd(server_, Task("two-steps", &room_), "alice");
   ASSERT_EQ(run.End().to(), Execution::STATE_SUCCEEDED) << run.End().message();
 
   const auto entries = ReadTranscript(server_, run.snapshot->name());
@@ -95,10 +101,12 @@ replies:
     said.push_back(entries[i].step() + " " + role.substr(5) + " " + entries[i].text());
   }
   EXPECT_THAT(said, ElementsAre("write PROMPT Do Try it.", "write CHUNK I write it.\n",
+                                HasSubstr("write TOOL_CALL Write {\"content\":\"[redacted]"),
+                                "write TOOL_RESULT Write written",
                                 HasSubstr("write RESPONSE {\"status\":\"complete\""),
                                 "write COMBINED I write it.\n", "look CHUNK [redacted]\n",
                                 "look COMBINED [redacted]\n"));
-  EXPECT_THAT(ReadTranscript(server_, run.snapshot->name(), 4), ::testing::SizeIs(2));
+  EXPECT_THAT(ReadTranscript(server_, run.snapshot->name(), 6), ::testing::SizeIs(2));
 }
 
 constexpr char kGated[] = R"(
@@ -128,9 +136,9 @@ default: {answer: {status: complete, artifact: "the spec"}}
   EXPECT_EQ(blocked.block_reason(), Execution::BLOCK_REASON_APPROVAL);
   EXPECT_EQ(blocked.approval().step(), "use");
   workers_.clear();  // nobody is needed while it waits
-  EXPECT_EQ(Decide(server_, *name, true, "mine", "alice").error_code(),
+  EXPECT_EQ(DecideGate(server_, *name, true, "mine", "alice").error_code(),
             grpc::StatusCode::PERMISSION_DENIED);
-  ASSERT_TRUE(Decide(server_, *name, true, "fine", "bob").ok());
+  ASSERT_TRUE(DecideGate(server_, *name, true, "fine", "bob").ok());
   StartWorker();
 
   const Streamed end = Watch(server_, *name);
@@ -151,7 +159,7 @@ TEST_F(TaskTest, S4_29_ARejectedGateFailsTheTaskWithWhoAndWhy) {
     return event.state_changed().to() == Execution::STATE_BLOCKED;
   });
 
-  ASSERT_TRUE(Decide(server_, *name, false, "not like that", "bob").ok());
+  ASSERT_TRUE(DecideGate(server_, *name, false, "not like that", "bob").ok());
 
   const Streamed end = Watch(server_, *name);
   EXPECT_EQ(end.End().to(), Execution::STATE_FAILED);
@@ -183,7 +191,7 @@ replies:
   auto& tests = (*request.mutable_commands())["tests"];
   for (const char* one : {"sh", "-c", "cat state; grep -q works state"}) tests.add_argv(one);
 
-  const Streamed run = Run(server_, request, "alice");
+  const Streamed run = RunToEnd(server_, request, "alice");
 
   ASSERT_EQ(run.End().to(), Execution::STATE_SUCCEEDED) << run.End().message();
   std::vector<std::string> checks;
@@ -214,7 +222,7 @@ steps:
     depends_on: [write]
     command: {argv: [test, -e, other.txt]}
 )"));
-  const Streamed first = Run(server_, Task("fails", &room_), "alice");
+  const Streamed first = RunToEnd(server_, Task("fails", &room_), "alice");
   ASSERT_EQ(first.End().failure_reason(), Execution::FAILURE_REASON_STEP_FAILED)
       << first.End().message();
 
@@ -290,7 +298,7 @@ steps:
 }
 
 TEST_F(TaskTest, S4_1_AnUnknownWorkflowIsRefusedWithThoseThatAreKnown) {
-  const Streamed run = Run(server_, Task("no-such", &room_), "alice");
+  const Streamed run = RunToEnd(server_, Task("no-such", &room_), "alice");
 
   EXPECT_EQ(run.status.error_code(), grpc::StatusCode::NOT_FOUND);
   EXPECT_THAT(run.status.error_message(), HasSubstr("greenfield, large, medium, small, trivial"));
@@ -306,7 +314,7 @@ steps:
     llm: {prompt: "Use {{FROM_ENV}}.", schema: BASE}
 )"));
 
-  const Streamed run = Run(server_, Task("unresolved", &room_), "alice");
+  const Streamed run = RunToEnd(server_, Task("unresolved", &room_), "alice");
 
   EXPECT_EQ(run.End().failure_reason(), Execution::FAILURE_REASON_CONFIGURATION);
   EXPECT_THAT(run.End().message(), HasSubstr("FROM_ENV"));
@@ -342,9 +350,10 @@ replies:
 
 TEST_F(TaskTest, S4_24_TheBudgetEndsTheTaskAndIsNeverExceededByMoreThanATurn) {
   room_.SetScript(R"(
-default:
-  answer: {status: continue, reason: more}
-  usage: {model: scripted, input_tokens: 1, output_tokens: 1, cost_microusd: 40}
+replies:
+  - {iteration: 1, answer: {status: continue, reason: one}, usage: {model: scripted, input_tokens: 1, cost_microusd: 40}}
+  - {iteration: 2, answer: {status: continue, reason: two}, usage: {model: scripted, input_tokens: 1, cost_microusd: 40}}
+  - {iteration: 3, answer: {status: continue, reason: three}, usage: {model: scripted, input_tokens: 1, cost_microusd: 40}}
 )");
   StartWorker();
   PutWorkflow(server_, WithSchema(R"(
@@ -355,7 +364,7 @@ steps:
     llm: {prompt: "Go {{ITERATION}}.", schema: BASE}
 )"));
 
-  const Streamed run = Run(server_, Task("costly", &room_), "alice");
+  const Streamed run = RunToEnd(server_, Task("costly", &room_), "alice");
 
   EXPECT_EQ(run.End().failure_reason(), Execution::FAILURE_REASON_BUDGET_EXCEEDED)
       << run.End().message();

@@ -29,7 +29,7 @@ std::string Output(const std::string& command) {
   std::string text;
   char buffer[4096];
   while (const std::size_t size = fread(buffer, 1, sizeof buffer, pipe)) text.append(buffer, size);
-  CAPSTAN_CHECK(pclose(pipe) == 0);
+  EXPECT_EQ(pclose(pipe), 0) << command;
   while (!text.empty() && text.back() == '\n') text.pop_back();
   return text;
 }
@@ -97,7 +97,7 @@ v1::RunTaskRequest Task(const std::string& workflow, const TaskRoom* room) {
 absl::StatusOr<std::string> Submit(Server& server, v1::RunTaskRequest request,
                                    const std::string& caller) {
   request.set_wait_until(v1::ExecuteActionRequest::WAIT_UNTIL_ACCEPTED);
-  const Streamed streamed = Run(server, request, caller);
+  const Streamed streamed = RunToEnd(server, request, caller);
   if (!streamed.status.ok()) {
     return absl::Status(static_cast<absl::StatusCode>(streamed.status.error_code()),
                         streamed.status.error_message());
@@ -105,7 +105,7 @@ absl::StatusOr<std::string> Submit(Server& server, v1::RunTaskRequest request,
   return streamed.snapshot->name();
 }
 
-Streamed Run(Server& server, const v1::RunTaskRequest& request, const std::string& caller) {
+Streamed RunToEnd(Server& server, const v1::RunTaskRequest& request, const std::string& caller) {
   Streamed streamed;
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(100));
@@ -121,18 +121,8 @@ Streamed Run(Server& server, const v1::RunTaskRequest& request, const std::strin
   return streamed;
 }
 
-v1::Execution Get(Server& server, const std::string& name) {
-  grpc::ClientContext context;
-  v1::GetExecutionRequest request;
-  request.set_name(name);
-  v1::GetExecutionResponse response;
-  const grpc::Status status = server.executions->GetExecution(&context, request, &response);
-  EXPECT_TRUE(status.ok()) << status.error_message();
-  return response.execution();
-}
-
-grpc::Status Decide(Server& server, const std::string& name, bool approve,
-                    const std::string& reason, const std::string& caller) {
+grpc::Status DecideGate(Server& server, const std::string& name, bool approve,
+                        const std::string& reason, const std::string& caller) {
   grpc::ClientContext context;
   context.AddMetadata("capstan-caller", caller);
   v1::DecideApprovalRequest request;

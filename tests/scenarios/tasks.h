@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "capstan/v1/workflow.pb.h"
+#include "tests/scenarios/operations.h"
 #include "tests/scenarios/system.h"
 
 namespace capstan::testing {
@@ -39,13 +40,11 @@ v1::RunTaskRequest Task(const std::string& workflow, const TaskRoom* room = null
 absl::StatusOr<std::string> Submit(Server& server, v1::RunTaskRequest request,
                                    const std::string& caller = "");
 // Runs to the end of the stream.
-Streamed Run(Server& server, const v1::RunTaskRequest& request, const std::string& caller = "");
-
-v1::Execution Get(Server& server, const std::string& name);
+Streamed RunToEnd(Server& server, const v1::RunTaskRequest& request, const std::string& caller = "");
 
 // Decides the open approval of a task.
-grpc::Status Decide(Server& server, const std::string& name, bool approve,
-                    const std::string& reason, const std::string& caller);
+grpc::Status DecideGate(Server& server, const std::string& name, bool approve,
+                        const std::string& reason, const std::string& caller);
 
 std::vector<v1::TranscriptEntry> ReadTranscript(Server& server, const std::string& name,
                                                 std::int64_t after = 0);

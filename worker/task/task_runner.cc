@@ -88,13 +88,7 @@ void TaskRunner::Hold(const WorkerId& worker, std::vector<storage::HeldExecution
 void TaskRunner::OnSignal(const HeldPtr& held) {
   const RunPtr run = std::static_pointer_cast<Run>(held);
   held_.Post(run, [this, run] {
-    if (run->task.workflow == nullptr) return;  // Start reads them
-    absl::StatusOr<task::Signalled> signals = ReadSignals(*run);
-    if (signals.ok()) {
-      Feed(run, {.input = *std::move(signals)});
-    } else {
-      held_.PostAfter(options_.signal_retry, run, [this, run] { OnSignal(run); });
-    }
+    if (run->task.workflow != nullptr) FeedSignals(run);  // otherwise Start reads them
   });
 }
 
@@ -108,13 +102,25 @@ void TaskRunner::Start(const RunPtr& run) {
     return Feed(run, {.input = task::Unusable{std::string(loaded.message())}});
   }
   if (!loaded.ok()) return held_.LetGo(run);  // with the next heartbeat
-  if (run->signals > run->task.data.signals_seen()) {
-    absl::StatusOr<task::Signalled> signals = ReadSignals(*run);
-    if (!signals.ok()) return held_.LetGo(run);
-    Feed(run, {.input = *std::move(signals)});
+  bool signalled = run->signals > run->task.data.signals_seen();
+  if (signalled && Waits(*run)) {  // perhaps for one of them
+    FeedSignals(run);
+    if (held_.IsDropped(run) || !Waits(*run)) return;
+    signalled = false;
   }
-  if (held_.IsDropped(run)) return;
   Feed(run, {.input = task::Resumed{.takeovers = run->takeovers, .alone = run->alone}});
+  if (signalled && !held_.IsDropped(run)) FeedSignals(run);
+}
+
+bool TaskRunner::Waits(const Run& run) {
+  return run.task.state == v1::Execution::STATE_BLOCKED ||
+         run.task.state == v1::Execution::STATE_PENDING;
+}
+
+void TaskRunner::FeedSignals(const RunPtr& run) {
+  absl::StatusOr<task::Signalled> signals = ReadSignals(*run);
+  if (signals.ok()) return Feed(run, {.input = *std::move(signals)});
+  held_.PostAfter(options_.signal_retry, run, [this, run] { FeedSignals(run); });
 }
 
 absl::Status TaskRunner::Load(Run& run) {

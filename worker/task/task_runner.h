@@ -90,6 +90,8 @@ class TaskRunner final : public Advancer {
   };
 
   void Start(const RunPtr& run);
+  static bool Waits(const Run& run);
+  void FeedSignals(const RunPtr& run);
   absl::Status Load(Run& run);
   absl::Status LoadAnswers(Run& run);
   void Feed(const RunPtr& run, Fed fed);
