@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdio>
+#include <fstream>
+
 #include "tests/scenarios/tasks.h"
 
 namespace capstan::testing {
@@ -372,6 +375,66 @@ steps:
   int warnings = 0;
   for (const ExecutionEvent& event : run.events) warnings += event.has_budget_warning() ? 1 : 0;
   EXPECT_EQ(warnings, 1);
+}
+
+// "Threads" or "VmRSS" of a process, as /proc has it; memory in KiB.
+long Figure(const Process& process, const std::string& name) {
+  std::ifstream status("/proc/" + std::to_string(process.pid()) + "/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.rfind(name + ":", 0) == 0) return std::stol(line.substr(name.size() + 1));
+  }
+  return -1;
+}
+
+TEST_F(TaskTest, AWaitingTaskCostsARowAndNoThread) {
+  StartWorker();
+  PutWorkflow(server_, R"(
+name: waits
+steps:
+  - name: first
+    gate: {kind: human}
+    gate_only: {}
+)");
+  // The pools are warm after a few.
+  const auto park = [&](int count) {
+    std::vector<std::string> names;
+    for (int i = 0; i < count; ++i) names.push_back(*Submit(server_, Task("waits"), "alice"));
+    for (const std::string& name : names)
+      WaitBlocked(server_, name, Execution::BLOCK_REASON_APPROVAL);
+    return names;
+  };
+  park(20);
+  const long threads = Figure(*workers_.front(), "Threads");
+  const long memory = Figure(*workers_.front(), "VmRSS");
+
+  const std::vector<std::string> parked = park(500);
+
+  std::printf("parked=500 threads=%ld->%ld rss_kib=%ld->%ld\n", threads,
+              Figure(*workers_.front(), "Threads"), memory,
+              Figure(*workers_.front(), "VmRSS"));
+  EXPECT_EQ(Figure(*workers_.front(), "Threads"), threads);
+  EXPECT_LT(Figure(*workers_.front(), "VmRSS") - memory, 8 * 1024);
+  ASSERT_TRUE(DecideGate(server_, parked.back(), true, "go", "bob").ok());
+  EXPECT_EQ(Watch(server_, parked.back()).End().to(), Execution::STATE_SUCCEEDED);
+}
+
+TEST_F(TaskTest, AnEmergencyStopKeepsTasksFromBeginningUntilItIsLifted) {
+  room_.SetScript(R"(
+replies:
+  - {step: write, files: [{path: made.txt, content: "x"}], answer: {status: complete}}
+)");
+  StartWorker();
+  PutWorkflow(server_, WithSchema(kTwoSteps));
+  const auto stop = Stop(server_, StopAll());
+  ASSERT_TRUE(stop.ok()) << stop.status();
+  const auto name = Submit(server_, Task("two-steps", &room_), "alice");
+  ASSERT_TRUE(name.ok()) << name.status();
+  WaitBlocked(server_, *name, Execution::BLOCK_REASON_STOPPED);
+  EXPECT_THAT(ReadTranscript(server_, *name), IsEmpty());
+
+  ASSERT_TRUE(Lift(server_, stop->stop().name()).ok());
+
+  EXPECT_EQ(Watch(server_, *name).End().to(), Execution::STATE_SUCCEEDED);
 }
 
 }  // namespace
