@@ -31,6 +31,13 @@ double Random() {
   return std::uniform_real_distribution<double>(0, 1)(generator);
 }
 
+// A caller's text becomes a header only when it can be nothing else.
+bool IsTraceparent(std::string_view text) {
+  constexpr std::size_t kSize = 55;
+  return text.size() == kSize &&
+         text.find_first_not_of("0123456789abcdef-") == std::string_view::npos;
+}
+
 // The ends of an exchange that were ours, not the server's.
 std::optional<ProviderError> OwnEnd(End end) {
   switch (end) {
@@ -322,7 +329,7 @@ class MessagesEngine::Call {
     HttpPost post;
     post.url = Cat(absl::StripSuffix(options_.base_url, "/"), path);
     post.headers = {kApiVersion, "content-type: application/json"};
-    if (!request_.traceparent.empty()) {
+    if (IsTraceparent(request_.traceparent)) {
       post.headers.push_back(Cat("traceparent: ", request_.traceparent));
     }
     if (!options_.api_key_file.empty()) {
