@@ -5,6 +5,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_split.h"
+#include "core/task_projection.h"
 #include "core/text.h"
 
 namespace capstan {
@@ -78,6 +79,7 @@ void ApplyAccepted(const v1::ExecutionEvent& event, Execution& execution) {
   execution.set_max_retries(accepted.max_retries());
   execution.set_retry_of(accepted.retry_of());
   execution.set_rollback_of(accepted.rollback_of());
+  if (accepted.has_task()) ApplyTaskAccepted(accepted.task(), execution);
 }
 
 // What leaving VALIDATING says about the validation itself.
@@ -172,6 +174,8 @@ void ApplyApprovalRequested(const v1::ApprovalRequested& requested, Execution& e
   *approval.mutable_groups() = requested.rule().groups();
   approval.set_reason(requested.rule().reason());
   *approval.mutable_expire_time() = requested.expire_time();
+  approval.set_step(requested.step());
+  approval.set_question(requested.question());
 }
 
 void ApplyApproval(const v1::ExecutionEvent& event, Execution& execution) {
@@ -193,6 +197,7 @@ Execution::State StateAfter(const v1::ExecutionEvent& event) {
 void Apply(const v1::ExecutionEvent& event, Execution& execution) {
   execution.set_seq(event.seq());
   *execution.mutable_update_time() = event.time();
+  ApplyTaskEvent(event, execution);
   switch (event.payload_case()) {
     case v1::ExecutionEvent::kAccepted:
       return ApplyAccepted(event, execution);

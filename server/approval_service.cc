@@ -50,6 +50,7 @@ absl::Status ListNow(const Parts& parts, const v1::ListApprovalsRequest& request
     v1::Approval& approval = *response.add_approvals();
     approval.set_execution(execution.name());
     approval.set_action(execution.action());
+    approval.set_workflow(execution.workflow());
     *approval.mutable_target() = execution.target();
     approval.set_requester(execution.caller());
     *approval.mutable_approval() = execution.approval();
@@ -89,7 +90,7 @@ absl::Status CheckMayDecide(const v1::Execution& execution, const std::string& c
                  Cat("plan_digest: got \"", request.plan_digest().substr(0, 80), "\", want \"",
                      approval.plan_digest(), "\": look at the plan again"));
   }
-  if (caller == execution.caller()) {
+  if (caller == execution.caller() && !approval.question()) {
     return Error(absl::StatusCode::kPermissionDenied, "SELF_APPROVAL",
                  Cat(caller, " asked for ", execution.name(), " and cannot decide on it"));
   }

@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "google/protobuf/repeated_field.h"
+#include "server/audit_text.h"
 #include "storage/reader.h"
 #include "storage/types.h"
 
@@ -15,6 +16,19 @@ namespace capstan::server {
 
 storage::NewSignal CancelSignal(const std::string& caller, const std::string& execution,
                                 const std::string& reason);
+
+// Asks a task to pause or to go on. `Request` has a name and a reason.
+template <class Request>
+storage::NewSignal PauseSignal(storage::SignalKind kind, const std::string& caller,
+                               const Request& request) {
+  return {.kind = kind,
+          .caller = caller,
+          .reason = request.reason(),
+          .audit = AuditText({{"kind", kind == storage::SignalKind::kPause ? "pause" : "resume"},
+                              {"caller", caller},
+                              {"execution", request.name()},
+                              {"reason", request.reason()}})};
+}
 
 // Those of some executions that are to be cancelled.
 using Choose =

@@ -4,6 +4,7 @@
 #include "core/text.h"
 #include "server/methods.h"
 #include "server/rpc.h"
+#include "server/workflow_calls.h"
 
 namespace capstan::server {
 namespace {
@@ -51,6 +52,29 @@ grpc::ServerUnaryReactor* CatalogServiceImpl::GetAction(grpc::CallbackServerCont
   if (Refused(parts_, reactor, rpc)) return reactor;
   Answer(reactor, rpc, FindAction(parts_.catalog, request->name(), *response->mutable_action()));
   return reactor;
+}
+
+grpc::ServerUnaryReactor* CatalogServiceImpl::ListWorkflows(grpc::CallbackServerContext* context,
+                                                            const v1::ListWorkflowsRequest*,
+                                                            v1::ListWorkflowsResponse* response) {
+  return AnswerOnPool(parts_, kListWorkflows, context,
+                      [this, response](Rpc&) { return ListWorkflowsNow(parts_, *response); });
+}
+
+grpc::ServerUnaryReactor* CatalogServiceImpl::GetWorkflow(grpc::CallbackServerContext* context,
+                                                          const v1::GetWorkflowRequest* request,
+                                                          v1::GetWorkflowResponse* response) {
+  return AnswerOnPool(parts_, kGetWorkflow, context, [this, request, response](Rpc&) {
+    return GetWorkflowNow(parts_, *request, *response);
+  });
+}
+
+grpc::ServerUnaryReactor* CatalogServiceImpl::PutWorkflow(grpc::CallbackServerContext* context,
+                                                          const v1::PutWorkflowRequest* request,
+                                                          v1::PutWorkflowResponse* response) {
+  return AnswerOnPool(parts_, kPutWorkflow, context, [this, request, response](Rpc& rpc) {
+    return PutWorkflowNow(parts_, rpc.caller(), *request, *response);
+  });
 }
 
 }  // namespace capstan::server

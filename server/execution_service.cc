@@ -7,6 +7,7 @@
 #include "core/status_macros.h"
 #include "core/target_name.h"
 #include "core/telemetry/span_names.h"
+#include "core/text.h"
 #include "server/cancel.h"
 #include "server/execution_stream.h"
 #include "server/executions_stream.h"
@@ -18,7 +19,10 @@
 #include "server/snapshots.h"
 #include "server/submission.h"
 #include "server/successors.h"
+#include "server/task_submission.h"
+#include "server/transcript_stream.h"
 #include "server/validate.h"
+#include "server/validate_task.h"
 
 namespace capstan::server {
 namespace {
@@ -109,6 +113,16 @@ grpc::ServerUnaryReactor* AnswerWithSuccessor(const Parts& parts, std::string_vi
   }
   parts.events.ReadLatest(*id, [=, &parts](const absl::StatusOr<EventListPtr>& list) {
     if (!list.ok()) return Answer(reactor, *rpc, list.status());
+    const auto submitted = [=, &parts](const absl::StatusOr<storage::SubmitResult>& result) {
+      if (!result.ok()) return Answer(reactor, *rpc, result.status());
+      response->set_deduplicated(result->deduplicated);
+      AnswerWithSnapshot(parts, reactor, rpc, result->id, [response](v1::Execution snapshot) {
+        *response->mutable_execution() = std::move(snapshot);
+      });
+    };
+    if constexpr (std::is_same_v<Request, v1::RetryExecutionRequest>) {
+      if (IsTask(**list)) return RetryTask(parts, rpc, *request, **list, submitted);
+    }
     absl::StatusOr<Successor> next = make(**list);
     if (!next.ok()) return Answer(reactor, *rpc, next.status());
     Request body = *request;
@@ -116,13 +130,8 @@ grpc::ServerUnaryReactor* AnswerWithSuccessor(const Parts& parts, std::string_vi
     next->links.request_hash = MessageHash(body);
     const auto kept = std::make_shared<const Successor>(*std::move(next));
     CheckAndSubmit(parts, *rpc, kept->request, kept->links,
-                   [=, &parts](const absl::StatusOr<storage::SubmitResult>& result) {
-                     if (!result.ok()) return Answer(reactor, *rpc, result.status());
-                     response->set_deduplicated(result->deduplicated);
-                     AnswerWithSnapshot(parts, reactor, rpc, result->id,
-                                        [response](v1::Execution snapshot) {
-                                          *response->mutable_execution() = std::move(snapshot);
-                                        });
+                   [kept, submitted](const absl::StatusOr<storage::SubmitResult>& result) {
+                     submitted(result);
                    });
   });
   return reactor;
@@ -140,6 +149,33 @@ absl::Status ExplainNow(const Parts& parts, const v1::ExplainExecutionRequest& r
   return absl::OkStatus();
 }
 
+// Asks a task to pause, or to go on.
+template <class Request, class Response>
+grpc::ServerUnaryReactor* AskTask(const Parts& parts, std::string_view method,
+                                  grpc::CallbackServerContext* context, const Request* request,
+                                  Response* response, storage::SignalKind kind) {
+  return AnswerOnPool(parts, method, context, [=, &parts](Rpc& rpc) -> absl::Status {
+    CAPSTAN_ASSIGN_OR_RETURN(const ExecutionId id, CheckExecutionName(request->name()));
+    CAPSTAN_RETURN_IF_ERROR(CheckPause(request->reason()));
+    CAPSTAN_ASSIGN_OR_RETURN(const v1::Execution before,
+                             ReadSnapshot(parts.reader, id, request->name()));
+    if (before.workflow().empty()) {
+      return Error(absl::StatusCode::kFailedPrecondition, "NOT_A_TASK",
+                   Cat(request->name(), " is an action: actions are cancelled, not paused"));
+    }
+    CAPSTAN_ASSIGN_OR_RETURN(
+        const storage::SignalResult stored,
+        parts.reader.AppendSignal(id, PauseSignal(kind, rpc.caller(), *request)));
+    if (stored == storage::SignalResult::kAlreadyEnded) {
+      return Error(absl::StatusCode::kFailedPrecondition, "ALREADY_ENDED",
+                   Cat(request->name(), " has ended"));
+    }
+    CAPSTAN_ASSIGN_OR_RETURN(*response->mutable_execution(),
+                             ReadSnapshot(parts.reader, id, request->name()));
+    return absl::OkStatus();
+  });
+}
+
 absl::Status CancelAllNow(const Parts& parts, const std::string& caller,
                           const v1::CancelExecutionsRequest& request,
                           v1::CancelExecutionsResponse& response) {
@@ -151,6 +187,11 @@ absl::Status CancelAllNow(const Parts& parts, const std::string& caller,
                     *response.mutable_cancelled());
 }
 
+Until UntilOf(v1::ExecuteActionRequest::WaitUntil wait_until) {
+  return wait_until == v1::ExecuteActionRequest::WAIT_UNTIL_ACCEPTED ? Until::kSnapshot
+                                                                     : Until::kTerminal;
+}
+
 }  // namespace
 
 grpc::ServerWriteReactor<v1::ExecuteActionResponse>* ExecutionServiceImpl::ExecuteAction(
@@ -158,9 +199,7 @@ grpc::ServerWriteReactor<v1::ExecuteActionResponse>* ExecutionServiceImpl::Execu
   auto stream =
       std::make_shared<ExecutionStream<v1::ExecuteActionResponse>>(parts_, kExecuteAction, context);
   if (!stream->Open()) return stream.get();
-  const Until until = request->wait_until() == v1::ExecuteActionRequest::WAIT_UNTIL_ACCEPTED
-                          ? Until::kSnapshot
-                          : Until::kTerminal;
+  const Until until = UntilOf(request->wait_until());
   CheckAndSubmit(parts_, stream->rpc(), *request, {},
                  [stream, until](const absl::StatusOr<storage::SubmitResult>& result) {
                    if (!result.ok()) return stream->End(result.status());
@@ -169,6 +208,50 @@ grpc::ServerWriteReactor<v1::ExecuteActionResponse>* ExecutionServiceImpl::Execu
                                    .deduplicated = result->deduplicated,
                                    .submitted = true});
                  });
+  return stream.get();
+}
+
+grpc::ServerWriteReactor<v1::RunTaskResponse>* ExecutionServiceImpl::RunTask(
+    grpc::CallbackServerContext* context, const v1::RunTaskRequest* request) {
+  auto stream = std::make_shared<ExecutionStream<v1::RunTaskResponse>>(parts_, kRunTask, context);
+  if (!stream->Open()) return stream.get();
+  const Until until = UntilOf(request->wait_until());
+  // The stream lives as long as its Rpc is used.
+  CheckAndSubmitTask(parts_, std::shared_ptr<Rpc>(stream, &stream->rpc()), *request,
+                     [stream, until](const absl::StatusOr<storage::SubmitResult>& result) {
+                       if (!result.ok()) return stream->End(result.status());
+                       stream->Follow({.id = result->id,
+                                       .until = until,
+                                       .deduplicated = result->deduplicated,
+                                       .submitted = true});
+                     });
+  return stream.get();
+}
+
+grpc::ServerUnaryReactor* ExecutionServiceImpl::PauseExecution(
+    grpc::CallbackServerContext* context, const v1::PauseExecutionRequest* request,
+    v1::PauseExecutionResponse* response) {
+  return AskTask(parts_, kPauseExecution, context, request, response, storage::SignalKind::kPause);
+}
+
+grpc::ServerUnaryReactor* ExecutionServiceImpl::ResumeExecution(
+    grpc::CallbackServerContext* context, const v1::ResumeExecutionRequest* request,
+    v1::ResumeExecutionResponse* response) {
+  return AskTask(parts_, kResumeExecution, context, request, response,
+                 storage::SignalKind::kResume);
+}
+
+grpc::ServerWriteReactor<v1::ReadTranscriptResponse>* ExecutionServiceImpl::ReadTranscript(
+    grpc::CallbackServerContext* context, const v1::ReadTranscriptRequest* request) {
+  auto stream = std::make_shared<TranscriptStream>(parts_, kReadTranscript, context);
+  if (!stream->Open()) return stream.get();
+  const absl::StatusOr<ExecutionId> id = CheckExecutionName(request->name());
+  const absl::Status checked = CheckReadTranscript(*request);
+  if (!id.ok() || !checked.ok()) {
+    stream->End(id.ok() ? checked : id.status());
+    return stream.get();
+  }
+  stream->Read(*id, *request);
   return stream.get();
 }
 

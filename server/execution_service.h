@@ -46,6 +46,16 @@ class ExecutionServiceImpl final : public v1::ExecutionService::CallbackService 
                                              v1::ExplainExecutionResponse* response) override;
   grpc::ServerWriteReactor<v1::ReadLogResponse>* ReadLog(
       grpc::CallbackServerContext* context, const v1::ReadLogRequest* request) override;
+  grpc::ServerWriteReactor<v1::RunTaskResponse>* RunTask(
+      grpc::CallbackServerContext* context, const v1::RunTaskRequest* request) override;
+  grpc::ServerUnaryReactor* PauseExecution(grpc::CallbackServerContext* context,
+                                           const v1::PauseExecutionRequest* request,
+                                           v1::PauseExecutionResponse* response) override;
+  grpc::ServerUnaryReactor* ResumeExecution(grpc::CallbackServerContext* context,
+                                            const v1::ResumeExecutionRequest* request,
+                                            v1::ResumeExecutionResponse* response) override;
+  grpc::ServerWriteReactor<v1::ReadTranscriptResponse>* ReadTranscript(
+      grpc::CallbackServerContext* context, const v1::ReadTranscriptRequest* request) override;
 
  private:
   const Parts& parts_;

@@ -76,7 +76,7 @@ class ExecutionStream final : public Stream<Response>, public ExecutionWatcher {
     }
     v1::ExecutionUpdate& update = *response.mutable_update();
     if (!progress_.Next(parts_.clock.Now(), update)) return Turn::kNothing;
-    if constexpr (std::is_same_v<Response, v1::ExecuteActionResponse>) {
+    if constexpr (requires { response.set_deduplicated(true); }) {
       response.set_deduplicated(start_->deduplicated && !said_snapshot_);
     }
     said_snapshot_ = true;

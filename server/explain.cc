@@ -27,7 +27,7 @@ class Explanation {
     }
     if (execution.cancel_requested()) {
       Add("CANCEL_REQUESTED", "it was asked to cancel", "",
-          "by itself, once its Job is seen to be gone");
+          "by itself, once what it has launched is seen to be gone");
     }
     switch (execution.state()) {
       case Execution::STATE_PENDING:
@@ -37,14 +37,19 @@ class Explanation {
         Blocked();
         break;
       case Execution::STATE_VALIDATING:
-        Held("VALIDATING", "a worker checks it and creates its Job");
+        Held("VALIDATING", IsTask() ? "a worker asks policy, and begins with its steps"
+                                    : "a worker checks it and creates its Job");
         break;
       case Execution::STATE_RUNNING:
+        if (IsTask()) {
+          Held("STEPS_RUNNING", StepsText());
+          break;
+        }
         Held("JOB_RUNNING", Cat("its Job ", execution.job().namespace_(), "/",
                                 execution.job().name(), " runs, or is being removed"));
         break;
       case Execution::STATE_VERIFYING:
-        Held("VERIFYING", Unmet());
+        Held("VERIFYING", IsTask() ? "its steps are done, and its work is put away" : Unmet());
         break;
       default:
         break;
@@ -62,6 +67,18 @@ class Explanation {
     reason.set_clears(std::string(clears));
     *reason.mutable_since() = situation_.execution.update_time();
     return reason;
+  }
+
+  bool IsTask() const { return !situation_.execution.workflow().empty(); }
+
+  std::string StepsText() const {
+    std::string text;
+    for (const v1::StepStatus& step : situation_.execution.steps()) {
+      if (step.state() != v1::StepStatus::STATE_RUNNING) continue;
+      Append(&text, text.empty() ? "" : ", ", "step ", step.name(), " (attempt ", step.attempt(),
+             ", iteration ", step.iteration(), ") runs");
+    }
+    return text.empty() ? "it is about to begin with its next step" : text;
   }
 
   void Next(const google::protobuf::Timestamp& time) { *out_.mutable_next_time() = time; }
@@ -164,6 +181,13 @@ class Explanation {
       case Execution::BLOCK_REASON_APPROVAL:
         Add(code, execution.message(), "",
             Cat("capstan approval approve ", execution.name(), " --reason=WHY"));
+        break;
+      case Execution::BLOCK_REASON_USER_INPUT:
+        Add(code, execution.message(), "",
+            Cat("capstan approval approve ", execution.name(), " --reason=ANSWER"));
+        break;
+      case Execution::BLOCK_REASON_PAUSED:
+        Add(code, execution.message(), "", Cat("capstan task resume ", execution.name()));
         break;
       case Execution::BLOCK_REASON_STOPPED:
         Add(code, execution.message(), "",

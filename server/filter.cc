@@ -163,9 +163,10 @@ class Parser {
       return FilterError(token_.position, Describe(token_), "a value");
     }
     comparison.value = token_;
-    const bool may_differ = comparison.field.text == "action" || comparison.field.text == "parent";
+    const std::string& name = comparison.field.text;
+    const bool may_differ = name == "action" || name == "workflow" || name == "parent";
     if (!comparison.equals && !may_differ) {
-      return FilterError(operator_position, "!=", "= (!= is for action and parent)");
+      return FilterError(operator_position, "!=", "= (!= is for action, workflow and parent)");
     }
     CAPSTAN_RETURN_IF_ERROR(Advance());
     return comparison;
@@ -178,9 +179,10 @@ class Parser {
       if (!filter_.states.empty()) return Twice(comparison);
       return AddState(comparison);
     }
-    if (field == "action") {
+    if (field == "action" || field == "workflow") {  // one or the other: they share a column
       if (filter_.action) return Twice(comparison);
-      filter_.action = comparison.value.text;
+      filter_.action =
+          field == "action" ? comparison.value.text : TaskActionName(comparison.value.text);
       filter_.action_not = !comparison.equals;
       return absl::OkStatus();
     }
@@ -196,20 +198,21 @@ class Parser {
       return is_new ? absl::OkStatus() : Twice(comparison);
     }
     return FilterError(comparison.field.position, Describe(comparison.field),
-                       "one of the fields action, state, parent, labels.<key>");
+                       "one of the fields action, workflow, state, parent, labels.<key>");
   }
 
   absl::Status AddState(const Comparison& comparison) {
     if (states_ == StateTerms::kRefused) {
       return FilterError(comparison.field.position, "\"state\"",
-                         "one of the fields action, parent, labels.<key>");
+                         "one of the fields action, workflow, parent, labels.<key>");
     }
     Execution::State state = Execution::STATE_UNSPECIFIED;
     Execution::State_Parse(Cat("STATE_", comparison.value.text), &state);
     if (state == Execution::STATE_UNSPECIFIED) {
-      return FilterError(comparison.value.position, Describe(comparison.value),
-                         "a state: PENDING, VALIDATING, RUNNING, VERIFYING, SUCCEEDED, FAILED or "
-                         "CANCELLED");
+      return FilterError(
+          comparison.value.position, Describe(comparison.value),
+          "a state: PENDING, VALIDATING, BLOCKED, RUNNING, VERIFYING, SUCCEEDED, FAILED or "
+          "CANCELLED");
     }
     filter_.states.push_back(state);
     return absl::OkStatus();

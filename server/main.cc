@@ -30,6 +30,7 @@
 #include "server/api_server.h"
 #include "server/housekeeping.h"
 #include "server/methods.h"
+#include "server/workflow_calls.h"
 #include "storage/store.h"
 #include "storage/wiring/wiring.h"
 
@@ -163,6 +164,8 @@ absl::Status Serve(const config::v1::ServerConfig& config, const std::string& po
   const storage::Observer observer = storage::ObserverOf(store_metrics);
   CAPSTAN_ASSIGN_OR_RETURN(const auto reader, storage::OpenReader(store, observer, clock));
   CAPSTAN_ASSIGN_OR_RETURN(const auto admin, storage::OpenAdminStore(store, observer, clock));
+  CAPSTAN_ASSIGN_OR_RETURN(const auto tasks, storage::OpenTaskStore(store, observer, clock));
+  CAPSTAN_RETURN_IF_ERROR(StoreBuiltIn(*tasks, config.catalog_dir()));
   CAPSTAN_ASSIGN_OR_RETURN(auto submitter, storage::OpenSubmitter(store, observer, clock));
   CAPSTAN_ASSIGN_OR_RETURN(const auto tailer, storage::OpenFeedTailer(store, observer, clock));
 
@@ -177,6 +180,7 @@ absl::Status Serve(const config::v1::ServerConfig& config, const std::string& po
       .submitter = *submitter,
       .reader = *reader,
       .admin = *admin,
+      .tasks = *tasks,
       .tailer = *tailer,
       .events = events,
       .hub = hub,

@@ -38,6 +38,13 @@ inline constexpr std::string_view kClearTargetBlock = "capstan.v1.AdminService/C
 inline constexpr std::string_view kListPolicyDecisions =
     "capstan.v1.AdminService/ListPolicyDecisions";
 inline constexpr std::string_view kVerifyAudit = "capstan.v1.AdminService/VerifyAudit";
+inline constexpr std::string_view kRunTask = "capstan.v1.ExecutionService/RunTask";
+inline constexpr std::string_view kPauseExecution = "capstan.v1.ExecutionService/PauseExecution";
+inline constexpr std::string_view kResumeExecution = "capstan.v1.ExecutionService/ResumeExecution";
+inline constexpr std::string_view kReadTranscript = "capstan.v1.ExecutionService/ReadTranscript";
+inline constexpr std::string_view kListWorkflows = "capstan.v1.CatalogService/ListWorkflows";
+inline constexpr std::string_view kGetWorkflow = "capstan.v1.CatalogService/GetWorkflow";
+inline constexpr std::string_view kPutWorkflow = "capstan.v1.CatalogService/PutWorkflow";
 inline constexpr std::string_view kHealthCheck = "grpc.health.v1.Health/Check";
 inline constexpr std::string_view kHealthWatch = "grpc.health.v1.Health/Watch";
 
@@ -50,7 +57,9 @@ inline std::vector<std::string> AllMethods() {
         kRetryExecution, kRollbackExecution,   kExplainExecution,    kListApprovals,
         kDecideApproval, kEmergencyStop,       kListEmergencyStops,  kLiftEmergencyStop,
         kListTargets,    kClearTargetBlock,    kListPolicyDecisions, kVerifyAudit,
-        kHealthCheck,    kHealthWatch}) {
+        kRunTask,        kPauseExecution,      kResumeExecution,     kReadTranscript,
+        kListWorkflows,  kGetWorkflow,         kPutWorkflow,         kHealthCheck,
+        kHealthWatch}) {
     all.emplace_back(method);
   }
   return all;

@@ -21,6 +21,7 @@
 #include "storage/feed.h"
 #include "storage/reader.h"
 #include "storage/submitter.h"
+#include "storage/task_store.h"
 
 namespace capstan::server {
 
@@ -51,6 +52,7 @@ struct Parts {
   storage::Submitter& submitter;
   storage::Reader& reader;
   storage::AdminStore& admin;
+  storage::TaskStore& tasks;
   storage::FeedTailer& tailer;
   EventReader& events;
   WatchHub& hub;

@@ -65,8 +65,6 @@ storage::NewExecution MakeExecution(const Submission& submission) {
   return execution;
 }
 
-namespace {
-
 void CountSubmit(const telemetry::ServerMetrics& metrics,
                  const absl::StatusOr<storage::SubmitResult>& result) {
   if (result.ok()) {
@@ -79,8 +77,6 @@ void CountSubmit(const telemetry::ServerMetrics& metrics,
     metrics.submits_failed.Increment();
   }
 }
-
-}  // namespace
 
 absl::Status SubmitError(const absl::Status& status) {
   if (absl::IsAlreadyExists(status)) {

@@ -40,6 +40,10 @@ storage::NewExecution MakeExecution(const Submission& submission);
 // What the caller is told when the store refuses: ALREADY_EXISTS names the other execution.
 absl::Status SubmitError(const absl::Status& status);
 
+// One more submit of this result, in the metrics.
+void CountSubmit(const telemetry::ServerMetrics& metrics,
+                 const absl::StatusOr<storage::SubmitResult>& result);
+
 using SubmitDone = std::function<void(absl::StatusOr<storage::SubmitResult>)>;
 
 // Checks and stores one request; `done` is called at once when it is refused, otherwise on the

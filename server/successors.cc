@@ -14,12 +14,6 @@ absl::Status Refuse(std::string_view reason, std::string_view message) {
   return Error(absl::StatusCode::kFailedPrecondition, reason, message);
 }
 
-absl::Status CheckEnded(const Execution& execution) {
-  if (machine::IsTerminal(execution.state())) return absl::OkStatus();
-  return Refuse("NOT_ENDED", Cat(execution.name(), " has not ended: it is ",
-                                 machine::StateName(execution.state())));
-}
-
 // Running it twice is the same as running it once.
 bool MayRepeat(const catalog::ActionDefinition& action) {
   return action.effect == catalog::EffectClass::kRead ||
@@ -28,10 +22,20 @@ bool MayRepeat(const catalog::ActionDefinition& action) {
 
 }  // namespace
 
+absl::Status CheckEnded(const Execution& execution) {
+  if (machine::IsTerminal(execution.state())) return absl::OkStatus();
+  return Refuse("NOT_ENDED", Cat(execution.name(), " has not ended: it is ",
+                                 machine::StateName(execution.state())));
+}
+
 absl::StatusOr<Successor> MakeRetry(const v1::RetryExecutionRequest& request,
                                     const EventList& original, const catalog::Catalog& catalog) {
   const Execution execution = original.Snapshot();
   CAPSTAN_RETURN_IF_ERROR(CheckEnded(execution));
+  if (!request.from_step().empty()) {
+    return InvalidField("from_step", Cat("got \"", request.from_step().substr(0, 80),
+                                         "\", want nothing: an action has no steps"));
+  }
   if (execution.state() == Execution::STATE_SUCCEEDED) {
     return Refuse("ALREADY_SUCCEEDED",
                   Cat(execution.name(), " has succeeded: submit the action again if it is wanted"));

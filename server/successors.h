@@ -14,6 +14,9 @@ struct Successor {
   Links links;
 };
 
+// FAILED_PRECONDITION (NOT_ENDED).
+absl::Status CheckEnded(const v1::Execution& execution);
+
 // The retry of a rollback is one too, and held to the same state of the target; unless the caller
 // has looked at it (accept_repeated_effect), since the first try may have changed it.
 // FAILED_PRECONDITION, with the reason: NOT_ENDED, ALREADY_SUCCEEDED, EFFECT_POSSIBLE.

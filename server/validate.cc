@@ -14,13 +14,10 @@
 #include "core/text.h"
 #include "server/errors.h"
 #include "server/proto_time.h"
+#include "server/validate_fields.h"
 
 namespace capstan::server {
 namespace {
-
-constexpr int kLowestPriority = 5;
-// Of a caller's text repeated in an error.
-constexpr std::size_t kMaxQuotedBytes = 80;
 
 std::string StableBytes(const google::protobuf::Message& message) {
   std::string bytes;
@@ -33,68 +30,9 @@ std::string StableBytes(const google::protobuf::Message& message) {
   return bytes;
 }
 
-std::string Quote(std::string_view text) {
-  if (text.empty()) return "nothing";
-  if (text.size() <= kMaxQuotedBytes) return Cat("\"", std::string(text), "\"");
-  return Cat("a text of ", text.size(), " bytes");
-}
-
-bool IsLabelKey(std::string_view key) {
-  if (key.empty() || key.size() > kMaxLabelKeyBytes || !absl::ascii_islower(key[0])) return false;
-  return std::all_of(key.begin(), key.end(), [](char c) {
-    return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '.' || c == '_' || c == '/' ||
-           c == '-';
-  });
-}
-
-void CheckLabels(const v1::ExecuteActionRequest& request, Violations& violations) {
-  if (request.labels_size() > kMaxLabels) {
-    violations.Add("labels", Cat("got ", request.labels_size(), ", want at most ", kMaxLabels));
-    return;
-  }
-  for (const auto& [key, value] : request.labels()) {
-    if (!IsLabelKey(key)) {
-      violations.Add("labels", Cat("got key ", Quote(key), ", want [a-z][a-z0-9._/-]{0,62}"));
-    } else if (value.size() > kMaxLabelValueBytes) {
-      violations.Add(Cat("labels.", key),
-                     Cat("got ", value.size(), " bytes, want at most ", kMaxLabelValueBytes));
-    }
-  }
-}
-
-void CheckParent(const v1::ExecuteActionRequest& request, Violations& violations) {
-  if (!request.has_parent()) return;
-  const v1::Parent& parent = request.parent();
-  if (parent.name().empty() || parent.name().size() > kMaxParentNameBytes) {
-    violations.Add("parent.name", Cat("got ", Quote(parent.name()), ", want 1 to ",
-                                      kMaxParentNameBytes, " bytes"));
-  }
-  if (parent.step() < 1) {
-    violations.Add("parent.step", Cat("got ", parent.step(), ", want a step number from 1"));
-  }
-}
-
-bool IsValid(const google::protobuf::Duration& duration) {
-  constexpr std::int64_t kMaxSeconds = 315'576'000'000;  // as duration.proto says
-  return duration.seconds() >= -kMaxSeconds && duration.seconds() <= kMaxSeconds &&
-         duration.nanos() > -1'000'000'000 && duration.nanos() < 1'000'000'000;
-}
-
 // What does not need the catalog.
 void CheckEnvelope(const v1::ExecuteActionRequest& request, Violations& violations) {
-  if (!request.request_id().empty() && !ExecutionId::Parse(request.request_id())) {
-    violations.Add("request_id",
-                   Cat("got ", Quote(request.request_id()), ", want a UUID or nothing"));
-  }
-  if (request.priority() < 0 || request.priority() > kLowestPriority) {
-    violations.Add("priority", Cat("got ", request.priority(), ", want 1 (first) to ",
-                                   kLowestPriority, " (last), or 0 for ", kDefaultPriority));
-  }
-  if (!v1::ExecuteActionRequest::WaitUntil_IsValid(request.wait_until())) {
-    violations.Add("wait_until", Cat("got ", static_cast<int>(request.wait_until()),
-                                     ", want WAIT_UNTIL_ACCEPTED or "
-                                     "WAIT_UNTIL_TERMINAL"));
-  }
+  CheckSubmitFields(request, violations);
   if (!v1::Execution::OnConflict_IsValid(request.on_conflict())) {
     violations.Add("on_conflict", Cat("got ", static_cast<int>(request.on_conflict()),
                                       ", want ON_CONFLICT_WAIT, ON_CONFLICT_REJECT or "
@@ -104,8 +42,6 @@ void CheckEnvelope(const v1::ExecuteActionRequest& request, Violations& violatio
       (request.max_retries() < 0 || request.max_retries() > kMaxRetries)) {
     violations.Add("max_retries", Cat("got ", request.max_retries(), ", want 0 to ", kMaxRetries));
   }
-  CheckLabels(request, violations);
-  CheckParent(request, violations);
 }
 
 void CheckOverrides(const v1::ExecuteActionRequest& request,

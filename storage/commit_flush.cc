@@ -144,7 +144,7 @@ absl::StatusOr<FlushingCommitter::Answers> FlushingCommitter::Store(std::span<It
     targets = targets || c.target.has_value();
     parents = parents || c.parent.has_value();
     beside = beside || c.park || c.decision || !c.artifacts.empty() || !c.approvals.empty() ||
-             c.counts_as_launch || !c.dry_run_key.empty() || !c.audit.empty();
+             !c.usage.empty() || c.counts_as_launch || !c.dry_run_key.empty() || !c.audit.empty();
   }
   const bool alone = !beside && !stops && !targets && !parents;
   Answers answers(items.size());
@@ -410,6 +410,7 @@ absl::Status FlushingCommitter::StoreBeside(std::span<Item*> items, const Answer
     CAPSTAN_RETURN_IF_ERROR(connection_.Run(sql::kCommitArtifact, params).status());
   }
   CAPSTAN_RETURN_IF_ERROR(StoreApprovals(items, answers));
+  CAPSTAN_RETURN_IF_ERROR(StoreUsage(items, answers));
   return NoteLaunches(items, answers);
 }
 
@@ -434,6 +435,39 @@ absl::Status FlushingCommitter::StoreApprovals(std::span<Item*> items, const Ans
   params.Add(std::move(ids)).Add(std::move(numbers)).Add(std::move(states));
   params.Add(std::move(expires)).Add(std::move(digests));
   return connection_.Run(sql::kCommitApproval, params).status();
+}
+
+absl::Status FlushingCommitter::StoreUsage(std::span<Item*> items, const Answers& answers) {
+  Array ids(Element::kUuid, 0), steps(Element::kText, 0), attempts(Element::kInt4, 0);
+  Array iterations(Element::kInt4, 0), models(Element::kText, 0), input(Element::kInt8, 0);
+  Array output(Element::kInt8, 0), created(Element::kInt8, 0), read(Element::kInt8, 0);
+  Array costs(Element::kInt8, 0), bounds(Element::kBool, 0), callers(Element::kText, 0);
+  bool any = false;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (answers[i] != CommitResult::kCommitted) continue;
+    for (const NewUsage& usage : items[i]->commit.usage) {
+      any = true;
+      ids.Add(items[i]->commit.id);
+      steps.Add(usage.step);
+      attempts.Add(usage.attempt);
+      iterations.Add(usage.iteration);
+      models.Add(usage.model);
+      input.Add(usage.input_tokens);
+      output.Add(usage.output_tokens);
+      created.Add(usage.cache_creation_tokens);
+      read.Add(usage.cache_read_tokens);
+      costs.Add(usage.cost_microusd);
+      bounds.Add(usage.is_upper_bound);
+      callers.Add(usage.caller);
+    }
+  }
+  if (!any) return absl::OkStatus();
+  Params params;
+  params.Add(std::move(ids)).Add(std::move(steps)).Add(std::move(attempts));
+  params.Add(std::move(iterations)).Add(std::move(models)).Add(std::move(input));
+  params.Add(std::move(output)).Add(std::move(created)).Add(std::move(read));
+  params.Add(std::move(costs)).Add(std::move(bounds)).Add(std::move(callers));
+  return connection_.Run(sql::kCommitUsage, params).status();
 }
 
 absl::Status FlushingCommitter::NoteLaunches(std::span<Item*> items, const Answers& answers) {

@@ -60,6 +60,7 @@ class FlushingCommitter final : public Committer {
   // Rows beside the events, of the steps that passed.
   absl::Status StoreBeside(std::span<Item*> items, const Answers& answers);
   absl::Status StoreApprovals(std::span<Item*> items, const Answers& answers);
+  absl::Status StoreUsage(std::span<Item*> items, const Answers& answers);
   absl::Status NoteLaunches(std::span<Item*> items, const Answers& answers);
   // Finds out why steps did not pass, and answers them.
   absl::Status Settle(std::vector<Item*> items, bool again);

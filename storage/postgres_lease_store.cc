@@ -207,6 +207,7 @@ absl::Status PostgresLeaseStore::LoadExecutions(std::vector<HeldExecution>& held
     one.last_seq = static_cast<std::int32_t>(executions.Int(execution->second, 3));
     one.signals = static_cast<std::int32_t>(executions.Int(execution->second, 4));
     one.machine = executions.Text(execution->second, 5);
+    one.queue = static_cast<Queue>(executions.Int(execution->second, 6));
     absl::StatusOr<std::vector<StoredEvent>> first = absl::NotFoundError("event 1 is missing");
     if (const auto event = event_rows.find(one.id); event != event_rows.end()) {
       one.create_time = events.Time(event->second, 1);

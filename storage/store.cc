@@ -8,6 +8,7 @@
 #include "storage/postgres_feed_tailer.h"
 #include "storage/postgres_lease_store.h"
 #include "storage/postgres_reader.h"
+#include "storage/postgres_task_store.h"
 #include "storage/schema.h"
 #include "storage/submit_flush.h"
 
@@ -57,6 +58,11 @@ absl::StatusOr<std::unique_ptr<Reader>> OpenReader(const StoreOptions& options, 
 absl::StatusOr<std::unique_ptr<AdminStore>> OpenAdminStore(const StoreOptions& options,
                                                            Observer observer, Clock& clock) {
   return PostgresAdminStore::Create(options, std::move(observer), clock);
+}
+
+absl::StatusOr<std::unique_ptr<TaskStore>> OpenTaskStore(const StoreOptions& options,
+                                                         Observer observer, Clock& clock) {
+  return PostgresTaskStore::Create(options, std::move(observer), clock);
 }
 
 absl::StatusOr<std::unique_ptr<FeedTailer>> OpenFeedTailer(const StoreOptions& options,

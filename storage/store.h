@@ -23,6 +23,7 @@
 #include "storage/options.h"
 #include "storage/reader.h"
 #include "storage/submitter.h"
+#include "storage/task_store.h"
 
 namespace capstan::storage {
 
@@ -45,6 +46,10 @@ absl::StatusOr<std::unique_ptr<Reader>> OpenReader(const StoreOptions& options, 
 // One connection, no thread.
 absl::StatusOr<std::unique_ptr<AdminStore>> OpenAdminStore(const StoreOptions& options,
                                                            Observer observer, Clock& clock);
+
+// One connection, no thread.
+absl::StatusOr<std::unique_ptr<TaskStore>> OpenTaskStore(const StoreOptions& options,
+                                                         Observer observer, Clock& clock);
 
 // Two connections (tail; resuming watchers), one thread once started.
 absl::StatusOr<std::unique_ptr<FeedTailer>> OpenFeedTailer(const StoreOptions& options,

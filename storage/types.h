@@ -70,6 +70,7 @@ struct WorkerInfo {
 // An execution as its new holder finds it: read in a statement of its own after the claim.
 struct HeldExecution {
   ExecutionId id;
+  Queue queue = Queue::kAction;
   LeaseRef lease;
   std::int16_t takeovers = 0;  // how often this lease was taken from a lost worker
   bool alone = false;          // it is the only execution of its lease
@@ -93,6 +94,8 @@ enum class ParkReason : std::int16_t {
   kPreviousFailure = 6,
   kStopped = 7,
   kParentLimit = 8,
+  kPaused = 9,
+  kUserInput = 10,
 };
 
 // Give the lease back and wait. `delay` counts from the commit on the database's clock.
@@ -110,7 +113,7 @@ struct NewDecision {
 };
 
 struct NewArtifact {
-  std::string name;  // "job", "rollback"
+  std::string name;  // "job", "rollback"; of tasks: {step}/{attempt}.{iteration}/…
   std::string media_type;
   std::string body;
 };
@@ -189,6 +192,21 @@ enum class ApprovalState : std::int16_t {
   kVoid = 5,
 };
 
+// What one model cost in one iteration of a step.
+struct NewUsage {
+  std::string step;
+  std::int32_t attempt = 0;
+  std::int32_t iteration = 0;
+  std::string model;
+  std::int64_t input_tokens = 0;
+  std::int64_t output_tokens = 0;
+  std::int64_t cache_creation_tokens = 0;
+  std::int64_t cache_read_tokens = 0;
+  std::int64_t cost_microusd = 0;
+  bool is_upper_bound = false;
+  std::string caller;  // of the execution
+};
+
 struct ApprovalStep {
   std::int32_t number = 1;
   ApprovalState state = ApprovalState::kPending;
@@ -212,6 +230,7 @@ struct Commit {
   std::optional<NewDecision> decision;
   std::vector<NewArtifact> artifacts;
   std::vector<ApprovalStep> approvals;
+  std::vector<NewUsage> usage;
   std::optional<TargetStep> target;
   std::optional<ParentStep> parent;
   // The step launches something (kNotStopped), or waits because it must not (kStopped): only stored
@@ -246,7 +265,13 @@ enum class CommitResult {
 
 // ---- signals
 
-enum class SignalKind : std::int16_t { kCancel = 1, kApprove = 2, kReject = 3 };
+enum class SignalKind : std::int16_t {
+  kCancel = 1,
+  kApprove = 2,
+  kReject = 3,
+  kPause = 4,
+  kResume = 5,
+};
 
 struct Signal {
   std::int32_t number = 0;  // 1, 2, … per execution

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "capstan/engine/v1/action_state.pb.h"
 #include "core/machine/states.h"
 #include "core/target_name.h"
 #include "storage/target_queue.h"
@@ -19,9 +20,9 @@ std::string TimeText(absl::Time time) {
 
 }  // namespace
 
-storage::ParkReason ParkReasonOf(const machine::Transition& transition) {
-  if (transition.state != Execution::STATE_BLOCKED) return storage::ParkReason::kRetry;
-  switch (transition.data.block_reason()) {
+storage::ParkReason ParkReasonOf(Execution::State state, Execution::BlockReason reason) {
+  if (state != Execution::STATE_BLOCKED) return storage::ParkReason::kRetry;
+  switch (reason) {
     case Execution::BLOCK_REASON_APPROVAL:
       return storage::ParkReason::kApproval;
     case Execution::BLOCK_REASON_TARGET_LOCK:
@@ -36,6 +37,10 @@ storage::ParkReason ParkReasonOf(const machine::Transition& transition) {
       return storage::ParkReason::kStopped;
     case Execution::BLOCK_REASON_PARENT_LIMIT:
       return storage::ParkReason::kParentLimit;
+    case Execution::BLOCK_REASON_PAUSED:
+      return storage::ParkReason::kPaused;
+    case Execution::BLOCK_REASON_USER_INPUT:
+      return storage::ParkReason::kUserInput;
     default:
       return storage::ParkReason::kRetry;
   }
@@ -76,6 +81,22 @@ std::optional<machine::TargetAnswer> TargetAnswerFor(const storage::TargetRow& t
       break;
   }
   return answer;
+}
+
+machine::Signalled::Cancel CancelOf(const storage::Signal& signal) {
+  return {.number = signal.number, .caller = signal.caller, .reason = signal.reason};
+}
+
+machine::Signalled::Vote VoteOf(const storage::Signal& signal) {
+  engine::v1::ApprovalVote vote;
+  (void)vote.ParseFromString(signal.detail);
+  return {.number = signal.number,
+          .caller = signal.caller,
+          .reason = signal.reason,
+          .approve = signal.kind == storage::SignalKind::kApprove,
+          .plan_digest = vote.plan_digest(),
+          .groups = {vote.groups().begin(), vote.groups().end()},
+          .time = signal.time};
 }
 
 std::string AuditOf(const ExecutionId& id, const machine::Action& action,

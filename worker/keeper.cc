@@ -5,13 +5,16 @@
 #include <utility>
 
 #include "core/log.h"
+#include "core/status_macros.h"
 
 namespace capstan::worker {
 
-Keeper::Keeper(storage::LeaseStore& leases, Runner& runner, ThreadPool& pool, Fence& fence,
-               Clock& clock, telemetry::StoreMetrics& metrics, KeeperOptions options)
+Keeper::Keeper(storage::LeaseStore& leases, HeldSet& held, std::vector<Advancer*> advancers,
+               ThreadPool& pool, Fence& fence, Clock& clock, telemetry::StoreMetrics& metrics,
+               KeeperOptions options)
     : leases_(leases),
-      runner_(runner),
+      held_(held),
+      advancers_(std::move(advancers)),
       pool_(pool),
       fence_(fence),
       clock_(clock),
@@ -43,10 +46,10 @@ void Keeper::Stop(absl::Duration drain_timeout) {
     worker = worker_;
   }
   (void)leases_.SetDraining(worker);  // only tells people; the next line is what counts
-  runner_.Freeze();
+  held_.Freeze();
   const absl::Duration until = clock_.BootTime() + drain_timeout;
   std::stop_source never;
-  while (runner_.Busy() > 0 && clock_.BootTime() < until) {
+  while (held_.Busy() > 0 && clock_.BootTime() < until) {
     clock_.SleepFor(absl::Milliseconds(20), never.get_token());
   }
   {
@@ -58,11 +61,12 @@ void Keeper::Stop(absl::Duration drain_timeout) {
   if (beat_.joinable()) beat_.join();
   if (others_.joinable()) others_.join();
   fence_.Close();
-  const int held = runner_.Held();
-  runner_.DropAll();
+  const int given_back = held_.Size();
+  held_.DropAll();
+  for (Advancer* advancer : advancers_) advancer->AwaitIdle();
   const absl::Status gone = leases_.Deregister(worker);
   Log(gone.ok() ? Level::kInfo : Level::kWarning, "worker stopped",
-      {{"worker", worker.ToString()}, {"given_back", held}, {"status", gone.ToString()}});
+      {{"worker", worker.ToString()}, {"given_back", given_back}, {"status", gone.ToString()}});
 }
 
 void Keeper::OnFeed(const std::vector<storage::FeedRow>& rows) {
@@ -71,7 +75,10 @@ void Keeper::OnFeed(const std::vector<storage::FeedRow>& rows) {
     if (row.kind != storage::FeedKind::kSignal) continue;
     for (const auto& [id, number] : row.reached) signalled.push_back(id);
   }
-  if (!signalled.empty()) runner_.OnSignals(signalled);
+  for (const ExecutionId& id : signalled) {
+    const HeldPtr held = held_.Find(id);
+    if (held != nullptr) AdvancerOf(held->queue)->OnSignal(held);
+  }
   absl::MutexLock lock(&mu_);
   work_ = true;
 }
@@ -92,7 +99,7 @@ void Keeper::Beat(std::stop_token stop) {
             {{"limit", absl::FormatDuration(options_.stuck_after)}});
       }
       const bool alive = !stuck && Heartbeat();
-      if (!alive && !fence_.MayAct()) runner_.DropAll();
+      if (!alive && !fence_.MayAct()) held_.DropAll();
       next_beat = clock_.BootTime() + options_.heartbeat;
     }
     {
@@ -117,14 +124,14 @@ bool Keeper::Heartbeat() {
   const absl::StatusOr<std::vector<storage::LeaseRef>> held = leases_.Heartbeat(worker);
   if (held.ok()) {
     fence_.Extend(sent);
-    Adopt(worker, runner_.Reconcile(*held));
+    Adopt(worker, held_.Reconcile(*held));
     return true;
   }
   if (!absl::IsFailedPrecondition(held.status())) return false;
   Log(Level::kWarning, "this worker was declared dead; it begins anew under another id",
       {{"worker", worker.ToString()}});
   fence_.Close();
-  runner_.DropAll();
+  held_.DropAll();
   absl::StatusOr<WorkerId> again = leases_.Register(options_.info);
   if (!again.ok()) return false;
   fence_.Extend(sent);
@@ -136,12 +143,12 @@ bool Keeper::Heartbeat() {
 // Leases of ours of which nothing is known here: the answer to a claim was lost, or they were
 // dropped when this worker could not be sure of them. Single executions were let go for that
 // reason.
-void Keeper::Adopt(const WorkerId& worker, Runner::Missing missing) {
+void Keeper::Adopt(const WorkerId& worker, HeldSet::Missing missing) {
   for (const auto& [id, lease] : missing.executions) missing_.insert_or_assign(id, lease);
   if (!missing.leases.empty()) {
     absl::StatusOr<std::vector<storage::HeldExecution>> found =
         leases_.Load(worker, missing.leases, {});
-    if (found.ok()) runner_.Hold(worker, *std::move(found));
+    if (found.ok()) Hold(worker, *std::move(found));
   }
   if (missing_.empty()) return;
   std::set<storage::LeaseRef> leases;
@@ -154,7 +161,7 @@ void Keeper::Adopt(const WorkerId& worker, Runner::Missing missing) {
       leases_.Load(worker, std::vector(leases.begin(), leases.end()), ids);
   if (!found.ok()) return;  // with the next heartbeat
   missing_.clear();
-  runner_.Hold(worker, *std::move(found));
+  Hold(worker, *std::move(found));
 }
 
 void Keeper::Claim() {
@@ -163,15 +170,30 @@ void Keeper::Claim() {
     absl::MutexLock lock(&mu_);
     worker = worker_;
   }
-  while (fence_.MayAct()) {
-    const int slots = runner_.FreeSlots();
-    if (slots == 0) return;
-    absl::StatusOr<std::vector<storage::HeldExecution>> claimed =
-        leases_.Claim(worker, storage::Queue::kAction, slots);
-    // A lost answer is found by the next heartbeat, a dead worker too.
-    if (!claimed.ok() || claimed->empty()) return;
-    runner_.Hold(worker, *std::move(claimed));
+  for (Advancer* advancer : advancers_) {
+    while (fence_.MayAct()) {
+      const int slots = advancer->FreeSlots();
+      if (slots == 0) break;
+      absl::StatusOr<std::vector<storage::HeldExecution>> claimed =
+          leases_.Claim(worker, advancer->queue(), slots);
+      // A lost answer is found by the next heartbeat, a dead worker too.
+      if (!claimed.ok() || claimed->empty()) break;
+      advancer->Hold(worker, *std::move(claimed));
+    }
   }
+}
+
+Advancer* Keeper::AdvancerOf(storage::Queue queue) const {
+  const auto found = std::find_if(advancers_.begin(), advancers_.end(),
+                                  [&](const Advancer* one) { return one->queue() == queue; });
+  CAPSTAN_CHECK(found != advancers_.end());  // it takes from no other queue
+  return *found;
+}
+
+void Keeper::Hold(const WorkerId& worker, std::vector<storage::HeldExecution> executions) {
+  std::map<storage::Queue, std::vector<storage::HeldExecution>> by_queue;
+  for (storage::HeldExecution& one : executions) by_queue[one.queue].push_back(std::move(one));
+  for (auto& [queue, some] : by_queue) AdvancerOf(queue)->Hold(worker, std::move(some));
 }
 
 void Keeper::LookAfterOthers(std::stop_token stop) {

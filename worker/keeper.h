@@ -18,7 +18,7 @@
 #include "storage/feed.h"
 #include "storage/lease_store.h"
 #include "worker/fence.h"
-#include "worker/runner.h"
+#include "worker/held_set.h"
 #include "worker/thread_pool.h"
 
 namespace capstan::worker {
@@ -40,8 +40,10 @@ struct KeeperOptions {
 // Thread-safe. Owned by main.cc.
 class Keeper {
  public:
-  Keeper(storage::LeaseStore& leases, Runner& runner, ThreadPool& pool, Fence& fence, Clock& clock,
-         telemetry::StoreMetrics& metrics, KeeperOptions options);
+  // `advancers`: one for each queue that this worker takes work from.
+  Keeper(storage::LeaseStore& leases, HeldSet& held, std::vector<Advancer*> advancers,
+         ThreadPool& pool, Fence& fence, Clock& clock, telemetry::StoreMetrics& metrics,
+         KeeperOptions options);
   ~Keeper();  // as Stop(0)
 
   // Registers (UNAVAILABLE: the database is away; try again) and starts the threads.
@@ -60,13 +62,16 @@ class Keeper {
  private:
   void Beat(std::stop_token stop);
   bool Heartbeat();
-  void Adopt(const WorkerId& worker, Runner::Missing missing);
+  void Adopt(const WorkerId& worker, HeldSet::Missing missing);
+  void Hold(const WorkerId& worker, std::vector<storage::HeldExecution> executions);
+  Advancer* AdvancerOf(storage::Queue queue) const;
   void Claim();
   void LookAfterOthers(std::stop_token stop);
   bool Woken() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return work_ || stopping_; }
 
   storage::LeaseStore& leases_;
-  Runner& runner_;
+  HeldSet& held_;
+  const std::vector<Advancer*> advancers_;
   ThreadPool& pool_;
   Fence& fence_;
   Clock& clock_;

@@ -50,37 +50,32 @@ const char* StageOf(Effect effect) {
 }  // namespace
 
 Runner::Runner(storage::Committer& committer, storage::LeaseStore& leases, ActionEffects& effects,
-               kubernetes::JobWatch& watch, kubernetes::Client& client, ThreadPool& pool,
-               Fence& fence, Clock& clock, const telemetry::Tracer& tracer,
-               telemetry::WorkerMetrics& metrics, RunnerOptions options)
+               kubernetes::JobWatch& watch, kubernetes::Client& client, HeldSet& held, Fence& fence,
+               Clock& clock, const telemetry::Tracer& tracer, telemetry::WorkerMetrics& metrics,
+               RunnerOptions options)
     : committer_(committer),
       leases_(leases),
       effects_(effects),
       watch_(watch),
       client_(client),
-      pool_(pool),
+      held_(held),
       fence_(fence),
       clock_(clock),
       tracer_(tracer),
       metrics_(metrics),
       options_(options) {}
 
-Runner::~Runner() { DropAll(); }
-
 // ---- what is held
 
 void Runner::Hold(const WorkerId& worker, std::vector<storage::HeldExecution> executions) {
-  std::vector<RunPtr> taken;
   for (storage::HeldExecution& held : executions) {
     v1::ExecutionEvent first;
-    auto run = std::make_shared<Run>();
+    auto run = std::make_shared<Run>(held, *this);
     if (!first.ParseFromString(held.accepted) || !run->action.data.ParseFromString(held.machine)) {
       Log(Level::kError, "stored execution cannot be read; it is left alone",
           {{"execution", held.id.ToString()}});
       continue;
     }
-    run->id = held.id;
-    run->lease = held.lease;
     run->takeovers = held.takeovers;
     run->alone = held.alone;
     run->signals = held.signals;
@@ -104,150 +99,24 @@ void Runner::Hold(const WorkerId& worker, std::vector<storage::HeldExecution> ex
                                           {telemetry::kAttributeAction, first.accepted().action()},
                                           {telemetry::kAttributeWorker, worker.ToString()}}});
     metrics_.queue_wait.Observe(held.queue_wait);
-    taken.push_back(std::move(run));
+    if (held_.Add(worker, run)) Post(run, {Wake::kStart});
   }
-  {
-    absl::MutexLock lock(&mu_);
-    worker_ = worker;
-    std::erase_if(taken, [&](const RunPtr& run) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-      return !runs_.try_emplace(run->id, run).second;
-    });
-    metrics_.executions_held.Set(static_cast<double>(runs_.size()));
-  }
-  for (const RunPtr& run : taken) Post(run, {Wake::kStart});
 }
 
 int Runner::FreeSlots() const {
-  absl::MutexLock lock(&mu_);
-  return frozen_ ? 0 : std::max(0, options_.max_executions - static_cast<int>(runs_.size()));
+  return held_.frozen() ? 0 : std::max(0, options_.max_executions - held_.Size(queue()));
 }
 
-void Runner::OnSignals(const std::vector<ExecutionId>& ids) {
-  for (const ExecutionId& id : ids) {
-    RunPtr run;
-    {
-      absl::MutexLock lock(&mu_);
-      const auto found = runs_.find(id);
-      if (found != runs_.end()) run = found->second;
-    }
-    if (run != nullptr) Post(run, {Wake::kSignal});
-  }
+void Runner::OnSignal(const HeldPtr& held) {
+  Post(std::static_pointer_cast<Run>(held), {Wake::kSignal});
 }
-
-Runner::Missing Runner::Reconcile(const std::vector<storage::LeaseRef>& stored) {
-  std::set<storage::LeaseRef> unknown(stored.begin(), stored.end());
-  const std::set<storage::LeaseRef> all = unknown;
-  std::vector<RunPtr> lost;
-  Missing missing;
-  int jobs = 0;
-  {
-    absl::MutexLock lock(&mu_);
-    for (const auto& [id, run] : runs_) {
-      if (run->subscription != 0) ++jobs;
-      unknown.erase(run->lease);
-      if (!all.contains(run->lease)) lost.push_back(run);
-    }
-    std::swap(missing.executions, let_go_);
-  }
-  for (const RunPtr& run : lost) {
-    metrics_.leases_lost.Increment();
-    Drop(run);
-  }
-  metrics_.leases_held.Set(static_cast<double>(all.size()));
-  metrics_.jobs_in_flight.Set(jobs);
-  missing.leases.assign(unknown.begin(), unknown.end());
-  std::erase_if(missing.executions, [&](const auto& one) {
-    return !all.contains(one.second) || unknown.contains(one.second);
-  });
-  return missing;
-}
-
-void Runner::DropAll() {
-  std::vector<RunPtr> all;
-  {
-    absl::MutexLock lock(&mu_);
-    for (const auto& [id, run] : runs_) all.push_back(run);
-  }
-  for (const RunPtr& run : all) Drop(run);
-}
-
-void Runner::Freeze() {
-  absl::MutexLock lock(&mu_);
-  frozen_ = true;
-}
-
-int Runner::Busy() const {
-  absl::MutexLock lock(&mu_);
-  return static_cast<int>(std::count_if(runs_.begin(), runs_.end(),
-                                        [](const auto& item) { return item.second->busy; }));
-}
-
-int Runner::Held() const {
-  absl::MutexLock lock(&mu_);
-  return static_cast<int>(runs_.size());
-}
-
-void Runner::Drop(const RunPtr& run) {
-  std::uint64_t subscription = 0;
-  {
-    absl::MutexLock lock(&mu_);
-    if (run->dropped) return;
-    run->dropped = true;
-    run->inbox.clear();
-    const auto found = runs_.find(run->id);
-    if (found != runs_.end() && found->second == run) runs_.erase(found);
-    subscription = std::exchange(run->subscription, 0);
-    metrics_.executions_held.Set(static_cast<double>(runs_.size()));
-  }
-  if (subscription != 0) watch_.Unsubscribe(subscription);
-}
-
-void Runner::LetGo(const RunPtr& run) {
-  {
-    absl::MutexLock lock(&mu_);
-    if (run->dropped) return;
-    let_go_.insert_or_assign(run->id, run->lease);
-  }
-  Drop(run);
-}
-
-bool Runner::MayAct(const RunPtr& run) const {
-  if (!fence_.MayAct()) return false;
-  absl::MutexLock lock(&mu_);
-  return !run->dropped;
-}
-
-// ---- one thread at a time for each execution
 
 void Runner::Post(const RunPtr& run, Task task) {
-  {
-    absl::MutexLock lock(&mu_);
-    if (run->dropped || frozen_) return;
-    run->inbox.push_back(task);
-    if (run->busy) return;
-    run->busy = true;
-  }
-  pool_.Add([this, run] { Advance(run); });
+  held_.Post(run, [this, run, task] { Do(run, task); });
 }
 
 void Runner::PostAfter(absl::Duration delay, const RunPtr& run, Task task) {
-  pool_.AddAfter(delay, [this, run, task] { Post(run, task); });
-}
-
-void Runner::Advance(const RunPtr& run) {
-  while (true) {
-    Task task;
-    {
-      absl::MutexLock lock(&mu_);
-      if (run->dropped || frozen_ || run->inbox.empty()) {
-        run->busy = false;
-        return;
-      }
-      task = run->inbox.front();
-      run->inbox.pop_front();
-    }
-    Do(run, task);
-  }
+  held_.PostAfter(delay, run, [this, run, task] { Do(run, task); });
 }
 
 void Runner::Do(const RunPtr& run, const Task& task) {
@@ -287,7 +156,7 @@ void Runner::Do(const RunPtr& run, const Task& task) {
         seen = run->seen;
       }
       if (run->action.data.step() != machine::ActionState::STEP_WATCH) return;
-      if (seen.has_value() && MayAct(run)) {
+      if (seen.has_value() && held_.MayAct(run)) {
         (void)CopyLog(run, *seen, /*ended=*/false);  // again in a moment; the last one counts
       }
       PostAfter(options_.log_interval, run, {Wake::kCopyLog});
@@ -317,7 +186,7 @@ void Runner::Feed(const RunPtr& run, Input input, std::optional<Validation> vali
                   std::string(machine::BlockReasonName(transition.data.block_reason())))})
               .Increment();
         }
-        Drop(run);
+        held_.Drop(run);
         return;
       }
       if (machine::IsTerminal(transition.state)) {
@@ -338,8 +207,8 @@ void Runner::Feed(const RunPtr& run, Input input, std::optional<Validation> vali
 
 std::optional<Input> Runner::Perform(const RunPtr& run, Effect effect,
                                      std::optional<Validation>& validation) {
-  if (!MayAct(run)) {
-    LetGo(run);
+  if (!held_.MayAct(run)) {
+    held_.LetGo(run);
     return std::nullopt;
   }
   const absl::Duration began = clock_.BootTime();
@@ -393,20 +262,26 @@ void Runner::BeginWatch(const RunPtr& run) {
   const std::uint64_t subscription = watch_.Subscribe(
       JobRefOf(run->action),
       [this, run](const kubernetes::JobObservation& seen) { OnObservation(run, seen); });
-  bool dropped = false;
   {
     absl::MutexLock lock(&mu_);
-    dropped = run->dropped;
-    if (!dropped) run->subscription = subscription;
+    run->subscription = subscription;
+    metrics_.jobs_in_flight.Set(++watched_);
   }
-  if (dropped) {
-    watch_.Unsubscribe(subscription);
-    return;
-  }
+  if (held_.IsDropped(run)) return StopWatch(*run);
   PostAfter(options_.start_deadline, run, {Wake::kStartDeadline});
   PostAfter(options_.log_interval, run, {Wake::kCopyLog});
   const absl::Duration timeout = absl::Seconds(run->action.request.timeout().seconds());
   PostAfter(timeout + options_.start_deadline + options_.give_up, run, {Wake::kObserve});
+}
+
+void Runner::StopWatch(Run& run) {
+  std::uint64_t subscription = 0;
+  {
+    absl::MutexLock lock(&mu_);
+    subscription = std::exchange(run.subscription, 0);
+    if (subscription != 0) metrics_.jobs_in_flight.Set(--watched_);
+  }
+  if (subscription != 0) watch_.Unsubscribe(subscription);
 }
 
 // On the watch's thread: keep the news, and wake the execution only when they may be an end.
@@ -423,8 +298,8 @@ void Runner::OnObservation(const RunPtr& run, const kubernetes::JobObservation& 
 
 std::optional<Input> Runner::LookAtJob(const RunPtr& run) {
   if (run->action.data.step() != machine::ActionState::STEP_WATCH) return std::nullopt;
-  if (!MayAct(run)) {  // the watch has told its news, and will not tell them again
-    LetGo(run);
+  if (!held_.MayAct(run)) {  // the watch has told its news, and will not tell them again
+    held_.LetGo(run);
     return std::nullopt;
   }
   std::vector<nlohmann::json> pods_seen;
@@ -490,7 +365,7 @@ void Runner::Finished(const RunPtr& run, const Transition& transition) {
       transition.state == v1::Execution::STATE_FAILED && effects_.options().keep_failed_jobs;
   if (transition.effect == Effect::kCleanUp && !keep && fence_.MayAct())
     effects_.CleanUp(run->action);
-  Drop(run);
+  held_.Drop(run);
 }
 
 }  // namespace capstan::worker

@@ -1,17 +1,14 @@
-// Advances the executions this worker holds. For each: ask the machine, store its transition in one
+// Advances the actions this worker holds. For each: ask the machine, store its transition in one
 // fenced commit, do the effect, feed the result back. One execution is advanced by one thread at a
 // time; one that waits for its Job, a timer or a signal occupies no thread.
 #pragma once
 
-#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/container/flat_hash_map.h"
 #include "absl/synchronization/mutex.h"
 #include "core/clock.h"
 #include "core/machine/action_machine.h"
@@ -21,9 +18,9 @@
 #include "storage/lease_store.h"
 #include "worker/action_effects.h"
 #include "worker/fence.h"
+#include "worker/held_set.h"
 #include "worker/kubernetes/job_watch.h"
 #include "worker/log_copier.h"
-#include "worker/thread_pool.h"
 
 namespace capstan::worker {
 
@@ -40,42 +37,18 @@ struct RunnerOptions {
   absl::Duration give_up = absl::Minutes(10);
 };
 
-// Thread-safe. Owned by main.cc. Everything it borrows must outlive it; the pool must be stopped
-// before it is destroyed.
-class Runner {
+// Thread-safe. Owned by main.cc. Everything it borrows must outlive it.
+class Runner final : public Advancer {
  public:
   Runner(storage::Committer& committer, storage::LeaseStore& leases, ActionEffects& effects,
-         kubernetes::JobWatch& watch, kubernetes::Client& client, ThreadPool& pool, Fence& fence,
+         kubernetes::JobWatch& watch, kubernetes::Client& client, HeldSet& held, Fence& fence,
          Clock& clock, const telemetry::Tracer& tracer, telemetry::WorkerMetrics& metrics,
          RunnerOptions options);
-  ~Runner();
 
-  // Takes over executions that were just claimed or adopted; those already held are left alone.
-  void Hold(const WorkerId& worker, std::vector<storage::HeldExecution> executions);
-
-  // How many more executions fit.
-  int FreeSlots() const;
-
-  // Signals may have arrived for these; those not held are ignored.
-  void OnSignals(const std::vector<ExecutionId>& ids);
-
-  // Compares with the leases that the store says this worker holds, and drops what is held under
-  // others. Returns what is to be loaded and given to Hold: leases of which nothing is held here,
-  // and single executions of leases still ours that were let go (each is told once).
-  struct Missing {
-    std::vector<storage::LeaseRef> leases;
-    std::map<ExecutionId, storage::LeaseRef> executions;
-  };
-  Missing Reconcile(const std::vector<storage::LeaseRef>& stored);
-
-  // Forgets everything without storing anything: the leases are lost, or may be.
-  void DropAll();
-
-  // From now on no new step begins; steps in progress end. For draining.
-  void Freeze();
-  // Executions with a step in progress.
-  int Busy() const;
-  int Held() const;
+  storage::Queue queue() const override { return storage::Queue::kAction; }
+  int FreeSlots() const override;
+  void Hold(const WorkerId& worker, std::vector<storage::HeldExecution> executions) override;
+  void OnSignal(const HeldPtr& held) override;
 
  private:
   enum class Wake { kStart, kSignal, kEffect, kObserve, kStartDeadline, kCopyLog };
@@ -83,11 +56,14 @@ class Runner {
     Wake wake = Wake::kStart;
     machine::Effect effect = machine::Effect::kNone;
   };
-  // One held execution. `inbox`, `busy` and `dropped` belong to the runner's mutex; everything else
-  // to whoever advances it.
-  struct Run {
-    ExecutionId id;
-    storage::LeaseRef lease;
+  // One held action. `seen`, `pods_seen` and `subscription` belong to the runner's mutex;
+  // everything else to whoever advances it.
+  struct Run final : Held {
+    Run(const storage::HeldExecution& held, Runner& runner)
+        : Held(held.id, held.lease, held.queue), runner(runner) {}
+    void OnDrop() override { runner.StopWatch(*this); }
+
+    Runner& runner;
     int takeovers = 0;
     bool alone = false;
     int signals = 0;
@@ -104,16 +80,11 @@ class Runner {
     telemetry::Span span;                          // claim until let go
     telemetry::Span wait_span;                     // armed until finished
     std::map<std::string, absl::Duration> stages;  // for the summary line
-    std::deque<Task> inbox;
-    bool busy = false;
-    bool dropped = false;
   };
-  using RunPtr = std::shared_ptr<Run>;  // shared with delayed work and watch callbacks, which may
-                                        // come after a drop
+  using RunPtr = std::shared_ptr<Run>;
 
   void Post(const RunPtr& run, Task task);
   void PostAfter(absl::Duration delay, const RunPtr& run, Task task);
-  void Advance(const RunPtr& run);
   void Do(const RunPtr& run, const Task& task);
   // `validation`: what a Validated input came with.
   void Feed(const RunPtr& run, machine::Input input,
@@ -134,26 +105,23 @@ class Runner {
                            machine::Input& input);
   storage::LaunchScope LaunchScopeOf(const Run& run) const;
   Surroundings SurroundingsOf(const Run& run);
-  absl::StatusOr<storage::CommitResult> CommitAndWait(storage::Commit commit);
   bool Reload(const RunPtr& run);
   absl::StatusOr<machine::Signalled> ReadSignals(const Run& run);
   std::optional<machine::Input> Perform(const RunPtr& run, machine::Effect effect,
                                         std::optional<Validation>& validation);
   void BeginWatch(const RunPtr& run);
+  void StopWatch(Run& run);
   void OnObservation(const RunPtr& run, const kubernetes::JobObservation& seen);
   std::optional<machine::Input> LookAtJob(const RunPtr& run);
   absl::Status CopyLog(const RunPtr& run, const kubernetes::JobObservation& job, bool ended);
   void Finished(const RunPtr& run, const machine::Transition& transition);
-  void Drop(const RunPtr& run);
-  void LetGo(const RunPtr& run);         // drops what may still be ours: Reconcile tells of it
-  bool MayAct(const RunPtr& run) const;  // by the lease, and not dropped
 
   storage::Committer& committer_;
   storage::LeaseStore& leases_;
   ActionEffects& effects_;
   kubernetes::JobWatch& watch_;
   kubernetes::Client& client_;
-  ThreadPool& pool_;
+  HeldSet& held_;
   Fence& fence_;
   Clock& clock_;
   const telemetry::Tracer& tracer_;
@@ -161,10 +129,7 @@ class Runner {
   const RunnerOptions options_;
 
   mutable absl::Mutex mu_;
-  absl::flat_hash_map<ExecutionId, RunPtr> runs_ ABSL_GUARDED_BY(mu_);
-  std::map<ExecutionId, storage::LeaseRef> let_go_ ABSL_GUARDED_BY(mu_);
-  WorkerId worker_ ABSL_GUARDED_BY(mu_);
-  bool frozen_ ABSL_GUARDED_BY(mu_) = false;
+  int watched_ ABSL_GUARDED_BY(mu_) = 0;  // Jobs
 };
 
 }  // namespace capstan::worker

@@ -3,13 +3,13 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/notification.h"
 #include "capstan/engine/v1/action_state.pb.h"
 #include "core/failpoint.h"
 #include "core/status_macros.h"
 #include "core/target_name.h"
 #include "storage/parent_line.h"
 #include "storage/stop_scope.h"
+#include "worker/commit_and_wait.h"
 #include "worker/commit_parts.h"
 #include "worker/runner.h"
 
@@ -21,14 +21,15 @@ using storage::CommitResult;
 
 Runner::Stored Runner::Store(const RunPtr& run, Transition& transition, Input& input,
                              std::optional<Validation>& validation) {
-  if (!MayAct(run)) {
-    LetGo(run);
+  if (!held_.MayAct(run)) {
+    held_.LetGo(run);
     return Stored::kDropped;
   }
   const std::string step = engine::v1::ActionState::Step_Name(transition.data.step());
   absl::Status failpoint = HitFailpoint(absl::StrCat("runner.before_commit.", step));
   const absl::StatusOr<CommitResult> result =
-      failpoint.ok() ? CommitAndWait(CommitOf(*run, transition, validation)) : failpoint;
+      failpoint.ok() ? CommitAndWait(committer_, CommitOf(*run, transition, validation))
+                     : failpoint;
   if (result.ok()) failpoint = HitFailpoint(absl::StrCat("runner.after_commit.", step));
   if (!result.ok() || !failpoint.ok()) return AskAnew(run, input);
   switch (*result) {
@@ -41,7 +42,7 @@ Runner::Stored Runner::Store(const RunPtr& run, Transition& transition, Input& i
       return Stored::kYes;
     case CommitResult::kFenced:
       metrics_.writes_fenced.Increment();
-      Drop(run);
+      held_.Drop(run);
       return Stored::kDropped;
     case CommitResult::kTargetRefused:
       return LookAtTarget(*run, input).ok() ? Stored::kAskAgain : AskAnew(run, input);
@@ -112,9 +113,8 @@ absl::Status Runner::LookAtStops(const Run& run, const Transition& transition, I
 }
 
 storage::LaunchScope Runner::LaunchScopeOf(const Run& run) const {
-  absl::MutexLock lock(&mu_);
   return {run.action.request.target().namespace_(), run.action.request.action(),
-          worker_.ToString()};
+          held_.worker().ToString()};
 }
 
 storage::Commit Runner::CommitOf(const Run& run, const Transition& transition,
@@ -130,7 +130,8 @@ storage::Commit Runner::CommitOf(const Run& run, const Transition& transition,
   for (const v1::ExecutionEvent& event : transition.events)
     commit.events.push_back(event.SerializeAsString());
   if (transition.park.has_value())
-    commit.park = storage::Park{ParkReasonOf(transition), *transition.park};
+    commit.park = storage::Park{ParkReasonOf(transition.state, transition.data.block_reason()),
+                                *transition.park};
   commit.target = transition.target;
   if (transition.parent.has_value()) {
     commit.parent = storage::ParentStep{*transition.parent, run.action.request.parent().name(),
@@ -171,35 +172,16 @@ storage::Commit Runner::CommitOf(const Run& run, const Transition& transition,
   return commit;
 }
 
-absl::StatusOr<CommitResult> Runner::CommitAndWait(storage::Commit commit) {
-  struct Answer {
-    absl::Notification done;
-    absl::StatusOr<CommitResult> result = absl::UnavailableError("no answer");
-  };
-  auto answer = std::make_shared<Answer>();
-  committer_.Commit(std::move(commit), [answer](absl::StatusOr<CommitResult> result) {
-    answer->result = std::move(result);
-    answer->done.Notify();
-  });
-  answer->done.WaitForNotification();
-  return answer->result;
-}
-
 // After an answer that tells nothing: whatever the store says now is the truth.
 bool Runner::Reload(const RunPtr& run) {
-  WorkerId worker;
-  {
-    absl::MutexLock lock(&mu_);
-    worker = worker_;
-  }
-  const absl::StatusOr<std::vector<storage::HeldExecution>> read =
-      leases_.Load(worker, absl::MakeConstSpan(&run->lease, 1), absl::MakeConstSpan(&run->id, 1));
+  const absl::StatusOr<std::vector<storage::HeldExecution>> read = leases_.Load(
+      held_.worker(), absl::MakeConstSpan(&run->lease, 1), absl::MakeConstSpan(&run->id, 1));
   if (!read.ok()) {
-    LetGo(run);
+    held_.LetGo(run);
     return false;
   }
   if (read->empty() || !run->action.data.ParseFromString(read->front().machine)) {
-    Drop(run);  // no longer ours, or not to be read by anyone
+    held_.Drop(run);  // no longer ours, or not to be read by anyone
     return false;
   }
   const storage::HeldExecution& held = read->front();
@@ -219,19 +201,10 @@ absl::StatusOr<machine::Signalled> Runner::ReadSignals(const Run& run) {
   machine::Signalled out;
   for (const storage::Signal& signal : signals) {
     if (signal.kind == storage::SignalKind::kCancel) {
-      out.cancels.push_back(
-          {.number = signal.number, .caller = signal.caller, .reason = signal.reason});
-      continue;
+      out.cancels.push_back(CancelOf(signal));
+    } else {  // nothing else is asked of actions
+      out.votes.push_back(VoteOf(signal));
     }
-    engine::v1::ApprovalVote vote;  // one that does not parse is about no plan, and is ignored
-    (void)vote.ParseFromString(signal.detail);
-    out.votes.push_back({.number = signal.number,
-                         .caller = signal.caller,
-                         .reason = signal.reason,
-                         .approve = signal.kind == storage::SignalKind::kApprove,
-                         .plan_digest = vote.plan_digest(),
-                         .groups = {vote.groups().begin(), vote.groups().end()},
-                         .time = signal.time});
   }
   return out;
 }

@@ -17,6 +17,7 @@
 #include "core/target_name.h"
 #include "core/telemetry/span_names.h"
 #include "google/protobuf/util/time_util.h"
+#include "worker/decision_proto.h"
 
 namespace capstan::worker {
 namespace {
@@ -37,45 +38,6 @@ Json ToJson(const Struct& value) {
 Struct ToStruct(const Json& value) {
   Struct out;
   CAPSTAN_CHECK(google::protobuf::util::JsonStringToMessage(value.dump(), &out).ok());
-  return out;
-}
-
-// One approval that meets all that the rules ask for: the largest quorum, the shortest time, and
-// the groups of those that name some (policy::ReadDecision() sees to it that they agree).
-v1::ApprovalRule RuleOf(const policy::Decision& decision) {
-  v1::ApprovalRule rule;
-  rule.set_quorum(1);
-  absl::Duration timeout = absl::InfiniteDuration();
-  for (const policy::ApprovalObligation& one : decision.approvals) {
-    rule.set_quorum(std::max(rule.quorum(), one.quorum));
-    timeout = std::min(timeout, one.timeout);
-    if (!one.reason.empty()) {
-      rule.set_reason(rule.reason().empty() ? one.reason
-                                            : absl::StrCat(rule.reason(), "; ", one.reason));
-    }
-    if (!one.groups.empty()) *rule.mutable_groups() = {one.groups.begin(), one.groups.end()};
-  }
-  if (timeout < absl::InfiniteDuration())
-    rule.mutable_timeout()->set_seconds(absl::ToInt64Seconds(timeout));
-  return rule;
-}
-
-v1::PolicyDecision ToProto(const policy::Decision& decision) {
-  v1::PolicyDecision out;
-  out.set_allow(decision.allow);
-  for (const policy::Violation& violation : decision.violations) {
-    v1::PolicyViolation& added = *out.add_violations();
-    added.set_id(violation.id);
-    added.set_message(violation.message);
-  }
-  for (const std::string& warning : decision.warnings) out.add_warnings(warning);
-  if (policy::IsPolicyError(decision)) out.set_error(decision.error_message);
-  out.set_bundle_digest(decision.bundle_digest);
-  out.set_input_digest(decision.input_sha256);
-  if (decision.allow && decision.requires_approval) {
-    out.set_requires_approval(true);
-    *out.mutable_approval() = RuleOf(decision);
-  }
   return out;
 }
 
@@ -246,17 +208,7 @@ policy::Decision Validator::Decide(const ExecutionId& id,
     const auto& approval = action.data.approval();
     input.approval = {approval.given(), {approval.approvers().begin(), approval.approvers().end()}};
   }
-  telemetry::Span span = tracer_.StartSpan(telemetry::kSpanPolicy, {.parent = trace});
-  const policy::Decision decision = policy_.Evaluate(input);
-  span.SetAttribute(telemetry::kAttributeDecision, decision.allow ? "allow" : "deny");
-  span.SetAttribute(telemetry::kAttributePolicyDigest, decision.bundle_digest);
-  span.End();
-  metrics_.policy_duration.Observe(decision.took);
-  (decision.allow                    ? metrics_.policy_allowed
-   : policy::IsPolicyError(decision) ? metrics_.policy_errors
-                                     : metrics_.policy_denied)
-      .Increment();
-  return decision;
+  return EvaluatePolicy(policy_, input, tracer_, metrics_, trace);
 }
 
 std::vector<v1::ConditionResult> Validator::Evaluate(const std::vector<catalog::ConditionUse>& uses,

@@ -26,6 +26,8 @@ inline std::string TypeOf(const google::protobuf::FieldDescriptor& field) {
   switch (field.cpp_type()) {
     case google::protobuf::FieldDescriptor::CPPTYPE_BOOL:
       return "true or false";
+    case google::protobuf::FieldDescriptor::CPPTYPE_INT32:
+    case google::protobuf::FieldDescriptor::CPPTYPE_INT64:
     case google::protobuf::FieldDescriptor::CPPTYPE_UINT32:
       return "a whole number";
     case google::protobuf::FieldDescriptor::CPPTYPE_DOUBLE:

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "google/protobuf/util/time_util.h"
+#include "core/machine/event_writer.h"
 
 namespace capstan::machine {
 namespace {
@@ -47,14 +47,6 @@ TargetResult ResultOf(Execution::State state, Execution::FailureReason reason,
 
 }  // namespace
 
-absl::Time ToTime(const google::protobuf::Timestamp& t) {
-  return absl::FromUnixSeconds(t.seconds()) + absl::Nanoseconds(t.nanos());
-}
-
-google::protobuf::Timestamp ToProto(absl::Time t) {
-  return google::protobuf::util::TimeUtil::NanosecondsToTimestamp(absl::ToUnixNanos(t));
-}
-
 Builder::Builder(const Action& action, std::string first_cause)
     : action_(action), cause_(std::move(first_cause)) {
   out_.ignored = false;
@@ -65,11 +57,7 @@ Builder::Builder(const Action& action, std::string first_cause)
 Builder::Builder(const Action& action) : Builder(action, absl::StrCat("event/", action.seq)) {}
 
 ExecutionEvent& Builder::Event() {
-  ExecutionEvent& event = out_.events.emplace_back();
-  event.set_correlation_id(action_.correlation_id);
-  event.set_causation_id(cause_);
-  cause_ = absl::StrCat("event/", action_.seq + static_cast<int>(out_.events.size()));
-  return event;
+  return AddEvent(action_.correlation_id, action_.seq, cause_, out_.events);
 }
 
 Builder& Builder::CausedBySignal(int number) {

@@ -5,11 +5,10 @@
 #include <utility>
 
 #include "core/machine/action_machine.h"
+#include "core/machine/event_writer.h"
 
 namespace capstan::machine {
 
-absl::Time ToTime(const google::protobuf::Timestamp& t);
-google::protobuf::Timestamp ToProto(absl::Time t);
 // People are asked and have not decided.
 bool ApprovalIsOpen(const ActionState& data);
 

@@ -14,6 +14,8 @@ using v1::ApprovalSummary;
 
 absl::Time ExpiryOf(const Approval& approval) { return absl::FromUnixMicros(approval.expires()); }
 
+}  // namespace
+
 std::string WaitMessage(const Approval& approval) {
   return absl::StrCat(
       "waits for ", approval.quorum(), approval.quorum() == 1 ? " approval" : " approvals",
@@ -21,13 +23,11 @@ std::string WaitMessage(const Approval& approval) {
       approval.approvers_size(), " so far");
 }
 
-// Why a vote does not count; empty when it does.
-std::string WhyIgnored(const Action& action, const ActionState& data, const Signalled::Vote& vote) {
-  if (!ApprovalIsOpen(data)) return "no approval is open";
-  const Approval& approval = data.approval();
+std::string WhyIgnored(const Approval& approval, std::string_view requester,
+                       const Signalled::Vote& vote) {
   if (vote.plan_digest != approval.plan_digest()) return "it is about another plan";
   if (vote.time >= ExpiryOf(approval)) return "it came too late";
-  if (vote.caller == action.request.caller()) return "the requester does not approve";
+  if (vote.caller == requester) return "the requester does not approve";
   if (!approval.groups().empty() &&
       std::none_of(vote.groups.begin(), vote.groups.end(), [&](const std::string& group) {
         return std::find(approval.groups().begin(), approval.groups().end(), group) !=
@@ -42,7 +42,17 @@ std::string WhyIgnored(const Action& action, const ActionState& data, const Sign
   return "";
 }
 
-}  // namespace
+v1::ApprovalDecided DecidedOf(int number, const Signalled::Vote& vote, std::string ignored) {
+  v1::ApprovalDecided decided;
+  decided.set_number(number);
+  v1::ApprovalDecision& decision = *decided.mutable_decision();
+  decision.set_caller(vote.caller);
+  decision.set_approve(vote.approve);
+  decision.set_reason(vote.reason);
+  *decision.mutable_time() = ToProto(vote.time);
+  decided.set_ignored(std::move(ignored));
+  return decided;
+}
 
 bool IsApproved(const ActionState& data, const v1::Plan& plan) {
   return data.approval().given() && data.approval().plan_digest() == plan.digest();
@@ -96,15 +106,13 @@ Transition ExpireApproval(Builder builder, const Action& action, absl::Time now)
 std::optional<Transition> CountVote(Builder& builder, const Action& action,
                                     const Signalled::Vote& vote) {
   ActionState& data = builder.data();
-  v1::ApprovalDecided& decided = *builder.Event().mutable_approval_decided();
-  decided.set_number(data.approval().number());
-  v1::ApprovalDecision& decision = *decided.mutable_decision();
-  decision.set_caller(vote.caller);
-  decision.set_approve(vote.approve);
-  decision.set_reason(vote.reason);
-  *decision.mutable_time() = ToProto(vote.time);
-  decided.set_ignored(WhyIgnored(action, data, vote));
-  if (!decided.ignored().empty()) return std::nullopt;
+  std::string ignored = ApprovalIsOpen(data)
+                            ? WhyIgnored(data.approval(), action.request.caller(), vote)
+                            : "no approval is open";
+  const bool counts = ignored.empty();
+  *builder.Event().mutable_approval_decided() =
+      DecidedOf(data.approval().number(), vote, std::move(ignored));
+  if (!counts) return std::nullopt;
   if (!vote.approve) {
     builder.EndApproval(ApprovalSummary::STATE_REJECTED, vote.reason);
     return Finish(std::move(builder), action, Execution::STATE_FAILED,

@@ -24,7 +24,9 @@ const std::vector<std::pair<Execution::State, Execution::State>>& LegalTransitio
       {Execution::STATE_VALIDATING, Execution::STATE_SUCCEEDED},  // dry run
       {Execution::STATE_VALIDATING, Execution::STATE_FAILED},
       {Execution::STATE_VALIDATING, Execution::STATE_CANCELLED},
-      {Execution::STATE_RUNNING, Execution::STATE_BLOCKED},  // an emergency stop before arming
+      // An emergency stop before arming; a task that waits for people.
+      {Execution::STATE_RUNNING, Execution::STATE_BLOCKED},
+      {Execution::STATE_RUNNING, Execution::STATE_PENDING},  // a task's step is tried again later
       {Execution::STATE_RUNNING, Execution::STATE_VERIFYING},
       {Execution::STATE_RUNNING, Execution::STATE_FAILED},
       {Execution::STATE_RUNNING, Execution::STATE_CANCELLED},

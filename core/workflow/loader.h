@@ -34,6 +34,9 @@ absl::Status Check(const v1::Workflow& workflow);
 // SHA-256, in hex, over the definition's deterministic serialisation: its version.
 std::string Digest(const v1::Workflow& workflow);
 
+// Whether a task must bring a specification: one is required and no step writes it (artifact spec).
+bool TaskMustBringSpec(const v1::Workflow& workflow);
+
 // The values in force where the definition says nothing.
 int MaxIterations(const v1::WorkflowStep& step);
 int MaxRetries(const v1::Workflow& workflow);

@@ -31,15 +31,18 @@ struct Answer {
 inline constexpr std::size_t kMaxAnswerBytes = 4 * 1024 * 1024;
 inline constexpr int kMaxAnswerDepth = 64;
 
-// Reads an answer. INVALID_ARGUMENT: it is not JSON within the limits, does not fit the schema, has
-// a status that means nothing, or says complete without the evidence or the artifact that the step
-// requires; the message says what to change, so that it can be given to the model for one repair.
-// Never counts as complete then. `criteria`: ids of the success criteria that the task names.
+// Reads an answer: one JSON object, which may come after prose or between ```json and ```; nothing
+// else in the text is looked at. INVALID_ARGUMENT: it is not JSON within the limits, does not fit
+// the schema, has a status that means nothing, or says complete without the evidence or the
+// artifact that the step requires, or beside failed tests or open gaps; the message says what to
+// change, so that it can be given to the model for one repair. Never counts as complete then.
+// `criteria`: ids of the success criteria that the task names.
 absl::StatusOr<Answer> ReadAnswer(std::string_view text, const v1::WorkflowStep& step,
                                   const std::vector<std::string>& criteria);
 
-// Whether `schema` is a JSON schema that can be used here: draft 7, no remote references, at most
-// 64 KiB, with a property "status".
+// Whether `schema` is a JSON schema that can be used here: draft 7, no references but to its own
+// definitions and none in a circle, no regular expressions, nothing else that would not be checked,
+// at most 64 KiB, with a property "status". INVALID_ARGUMENT otherwise.
 absl::Status CheckSchema(std::string_view schema);
 
 }  // namespace capstan::workflow

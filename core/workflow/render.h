@@ -7,7 +7,8 @@
 //   {{#unless NAME}} … {{/unless}}
 //   {{#if REVIEW_ROUND = 2}} … {{/if}}  when it is that text
 //
-// Values are put in as they are: nothing in them is ever interpreted again.
+// Values are put in as they are: nothing in them is ever interpreted again. A tag of a block that
+// stands alone on its line takes the line with it.
 #pragma once
 
 #include <string>
@@ -20,8 +21,12 @@
 
 namespace capstan::workflow {
 
+// Limit of what comes out.
+inline constexpr std::size_t kMaxRenderedBytes = 8 * 1024 * 1024;
+
 // FAILED_PRECONDITION: it uses something that is not resolved; the message names all of it: no
-// model may be called. INVALID_ARGUMENT: not a template.
+// model may be called. Also when the text would be larger than the limit. INVALID_ARGUMENT: not a
+// template.
 absl::StatusOr<std::string> Render(std::string_view text, const Values& values);
 
 // Names and paths that a template uses, also in blocks that may not be rendered. INVALID_ARGUMENT

@@ -5,6 +5,7 @@
 
 #include "capstan/config/v1/server_config.pb.h"
 #include "capstan/config/v1/worker_config.pb.h"
+#include "capstan/v1/workflow.pb.h"
 #include "tests/support/status_matchers.h"
 
 namespace capstan::config {
@@ -153,6 +154,128 @@ TEST(SetFromTextTest, RefusesAMapEntryWithoutAValue) {
   EXPECT_THAT(SetFromText("kubectl", *images, kubernetes),
               StatusIs(kInvalid, HasSubstr("want key=value")));
   EXPECT_THAT(SetFromText("a=1,a=2", *images, kubernetes), StatusIs(kInvalid, HasSubstr("twice")));
+}
+
+YamlFindings ReadWorkflow(std::string_view yaml, capstan::v1::Workflow& workflow) {
+  return ReadYaml(yaml, "w.yaml", workflow);
+}
+
+std::vector<std::string> ErrorsOf(std::string_view yaml) {
+  capstan::v1::Workflow workflow;
+  return ReadWorkflow(yaml, workflow).errors;
+}
+
+TEST(ReadYamlTest, ReadsListsOfMessagesOneofsEnumsAndNumbers) {
+  capstan::v1::Workflow workflow;
+
+  const YamlFindings findings = ReadWorkflow(R"(
+name: small
+cleanup: on_success
+max_retries: -3
+max_cost_microusd: 5000000000
+steps:
+  - name: build
+    command: {argv: [make, all], success_codes: [0, 2]}
+    checks:
+      - {name: lint, command: lint, on_failure: warn, timeout: 90s}
+  - name: done
+    gate: {kind: human}
+    gate_only: {}
+)",
+                                             workflow);
+
+  EXPECT_THAT(findings.errors, ElementsAre());
+  EXPECT_EQ(workflow.cleanup(), capstan::v1::Workflow::CLEANUP_ON_SUCCESS);
+  EXPECT_EQ(workflow.max_retries(), -3);
+  EXPECT_EQ(workflow.max_cost_microusd(), 5'000'000'000);
+  ASSERT_EQ(workflow.steps_size(), 2);
+  EXPECT_THAT(workflow.steps(0).command().argv(), ElementsAre("make", "all"));
+  EXPECT_THAT(workflow.steps(0).command().success_codes(), ElementsAre(0, 2));
+  EXPECT_EQ(workflow.steps(0).checks(0).on_failure(), capstan::v1::QualityCheck::ON_FAILURE_WARN);
+  EXPECT_EQ(workflow.steps(0).checks(0).timeout().seconds(), 90);
+  EXPECT_EQ(workflow.steps(1).kind_case(), capstan::v1::WorkflowStep::kGateOnly);
+}
+
+TEST(ReadYamlTest, ReadsRecursiveMessagesAndAnyValue) {
+  capstan::v1::Workflow workflow;
+
+  const YamlFindings findings = ReadWorkflow(R"(
+steps:
+  - condition:
+      all:
+        - any: [{test: {field: A, op: in, value: [1.5, "1", true, ~, {k: v}]}}]
+        - test: {field: B, op: eq, value: -7}
+)",
+                                             workflow);
+
+  EXPECT_THAT(findings.errors, ElementsAre());
+  const auto& all = workflow.steps(0).condition().all();
+  const auto& list = all[0].any(0).test().value().list_value();
+  EXPECT_EQ(list.values(0).number_value(), 1.5);
+  EXPECT_EQ(list.values(1).string_value(), "1");
+  EXPECT_TRUE(list.values(2).bool_value());
+  EXPECT_TRUE(list.values(3).has_null_value());
+  EXPECT_EQ(list.values(4).struct_value().fields().at("k").string_value(), "v");
+  EXPECT_EQ(all[1].test().value().number_value(), -7);
+}
+
+TEST(ReadYamlTest, KnowsWhetherAnOptionalFieldIsWritten) {
+  capstan::v1::Workflow workflow;
+
+  ReadWorkflow("variables: [{name: A, text: '', default_value: ''}, {name: B, text: b}]", workflow);
+
+  EXPECT_TRUE(workflow.variables(0).has_default_value());
+  EXPECT_TRUE(workflow.variables(0).has_text());
+  EXPECT_FALSE(workflow.variables(1).has_default_value());
+}
+
+TEST(ReadYamlTest, AFileMayBeNamedInPlaceOfAText) {
+  capstan::v1::Workflow workflow;
+
+  const YamlFindings findings =
+      ReadWorkflow("steps:\n  - llm:\n      prompt_file: spec.md\n", workflow);
+
+  EXPECT_THAT(findings.errors, ElementsAre());
+  EXPECT_EQ(workflow.steps(0).llm().prompt(), "spec.md");
+  EXPECT_THAT(findings.lines, ::testing::Contains(Pair("steps[0].llm.prompt_file", 3)));
+}
+
+TEST(ReadYamlTest, FindsEveryErrorAtOnceWithItsLine) {
+  EXPECT_THAT(ErrorsOf("name: a\ncolour: red\nsteps:\n  - nam: b\n  - llm: {}\n    command: {}\n"
+                       "  - {gate: {kind: ai}}\nmax_retries: many\n"),
+              ElementsAre("w.yaml:2: colour: unknown key", "w.yaml:4: steps[0].nam: unknown key",
+                          "w.yaml:6: steps[1].command: got llm too, want only one of them",
+                          "w.yaml:7: steps[2].gate.kind: got \"ai\", want one of auto, human, skip",
+                          "w.yaml:8: max_retries: got \"many\", want a whole number from "
+                          "-2147483648 to 2147483647"));
+}
+
+TEST(ReadYamlTest, RefusesATextAndAFileForTheSameField) {
+  EXPECT_THAT(ErrorsOf("steps: [{llm: {prompt: a, prompt_file: b}}]"),
+              ElementsAre(HasSubstr("prompt_file: got prompt too, want only one of them")));
+}
+
+TEST(ReadYamlTest, RefusesADocumentThatNamesItself) {
+  EXPECT_THAT(ErrorsOf("steps: [{condition: {test: {value: &a [*a]}}}]"),
+              ElementsAre(HasSubstr("got more levels, want at most 64")));
+}
+
+TEST(ReadYamlTest, RefusesADocumentThatGrowsByAliases) {
+  std::string yaml =
+      "steps:\n  - condition: {test: {value: {a0: &a0 [x, x, x, x, x, x, x, x, x, x]";
+  for (int i = 1; i < 8; ++i) {
+    const std::string before = "*a" + std::to_string(i - 1);
+    yaml += ", a" + std::to_string(i) + ": &a" + std::to_string(i) + " [" + before;
+    for (int item = 1; item < 10; ++item) yaml += ", " + before;
+    yaml += "]";
+  }
+
+  EXPECT_THAT(ErrorsOf(yaml + "}}}\n"),
+              ElementsAre(HasSubstr("got more values, want at most 100000")));
+}
+
+TEST(YamlTest, ConfigurationDoesNotTakeFileKeys) {
+  EXPECT_THAT(MergeAlone("catalog_dir_file: a"), StatusIs(kInvalid, HasSubstr("unknown key")));
 }
 
 }  // namespace

@@ -1,0 +1,111 @@
+// Inside of the task machine: one transition while it is put together.
+#pragma once
+
+#include <set>
+#include <string>
+#include <utility>
+
+#include "core/task/task_machine.h"
+
+namespace capstan::task {
+
+class Builder {
+ public:
+  Builder(const Task& task, absl::Time now);
+
+  TaskState& data() { return out_.data; }
+  const TaskState& data() const { return out_.data; }
+  Execution::State state() const { return out_.state; }
+  const Task& task() const { return task_; }
+  const v1::Workflow& workflow() const { return *task_.workflow; }
+  absl::Time now() const { return now_; }
+  // What is known of steps, as of this transition: with the answers that came with it.
+  nlohmann::json& steps() { return steps_; }
+  // Whether a condition of a step holds, as of this transition.
+  bool Holds(const v1::StepCondition& condition, const TaskState::Step& step) const;
+  Transition& out() { return out_; }
+
+  TaskState::Step& Step(const std::string& name);
+  const v1::WorkflowStep& Definition(const std::string& name) const;
+
+  v1::ExecutionEvent& Event();
+  void CausedBySignal(int number);
+  v1::StateChanged& To(Execution::State to);
+
+  // An attempt of a step begins.
+  void Started(const TaskState::Step& step);
+  // A step's state, for conditions as well.
+  void SetState(TaskState::Step& step, StepStatus::State state);
+  void Finished(TaskState::Step& step, StepStatus::State state, Execution::FailureReason reason,
+                std::string message);
+  // The approval that a step waits for comes to this end.
+  void EndApproval(TaskState::Step& step, v1::ApprovalSummary::State state, std::string message);
+
+  // Something was billed for a step.
+  void Bill(TaskState::Step& step, const v1::UsageRecorded& usage);
+
+  // BLOCKED until `until` at the latest; the lease is given back.
+  Transition Block(Execution::BlockReason reason, std::string message, absl::Time until);
+  Transition Done() { return std::move(out_); }
+  // Writes the end.
+  Transition End(Execution::State state, Execution::FailureReason reason, std::string message);
+
+ private:
+  const Task& task_;
+  const absl::Time now_;
+  std::string cause_;
+  nlohmann::json steps_;
+  Transition out_;
+};
+
+// ---- of the steps
+
+// All that depend on `step`, directly or not, with it, in the order of the workflow.
+std::vector<std::string> WithDependents(const v1::Workflow& workflow, const std::string& step);
+
+// An iteration of it is being worked on.
+bool IsWorking(const TaskState::Step& step);
+
+// Its iteration, as it is to be worked on.
+StepRun RunOf(const Builder& builder, const TaskState::Step& step);
+
+// When the task has to be done.
+absl::Time Deadline(const Task& task, const TaskState& data);
+
+// ---- what follows from where the steps stand
+
+// Starts what can be started, asks whom has to be asked; when nothing is left to be done, begins to
+// put the work away; when nothing can be done now, parks.
+Transition Advance(Builder builder);
+
+// A step is not done and will not be: goes back, or ends the task.
+Transition StepFailed(Builder builder, const std::string& name, Execution::FailureReason reason,
+                      std::string message, std::string feedback);
+
+// `to` and all that depend on it run again.
+Transition GoBack(Builder builder, const std::string& from, const std::string& to,
+                  std::string reason, std::string feedback);
+
+// Nothing of this round of the step counts any more.
+void Reset(Builder& builder, TaskState::Step& step);
+
+// Ends the task: at once when it has no workspace and nothing runs, otherwise when that is stopped
+// and put away. The first end that was decided counts.
+Transition Finish(Builder builder, Execution::State state, Execution::FailureReason reason,
+                  std::string message);
+
+// Takes note of a vote; true when the approval of that step has come to an end.
+bool CountVote(Builder& builder, const machine::Signalled::Vote& vote);
+
+// What an approval that has come to an end means for its step; Advance() after it. A transition:
+// the task ends, or goes back.
+std::optional<Transition> Settle(Builder& builder, const std::string& name, bool passed,
+                                 const std::string& words);
+
+// The step asks people, and goes on with their answer.
+void AskQuestion(Builder& builder, const std::string& name, std::string question);
+
+// The step that waits for people; there is at most one.
+std::optional<std::string> Waiting(const TaskState& data);
+
+}  // namespace capstan::task

@@ -1,0 +1,61 @@
+// What is wrong with a definition, by field. Internal to this folder.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "capstan/v1/workflow.pb.h"
+#include "core/text.h"
+
+namespace capstan::workflow {
+
+struct Problem {
+  std::string path;  // "steps[2].retry_from"
+  std::string text;  // "got …, want …"
+};
+
+class Problems {
+ public:
+  void Add(std::string path, std::string text) {
+    list_.push_back({std::move(path), std::move(text)});
+  }
+
+  // Unless `ok`: "got "<got>", want <want>".
+  void Expect(bool ok, const std::string& path, std::string_view got, std::string_view want) {
+    if (!ok) Add(path, Cat("got \"", got.substr(0, kMaxShown), "\", want ", want));
+  }
+
+  // A number that 0 stands for a default of.
+  void ExpectWithin(std::int64_t number, std::int64_t most, const std::string& path) {
+    if (number < 0 || number > most) Add(path, Cat("got ", number, ", want 0 to ", most));
+  }
+
+  const std::vector<Problem>& list() const { return list_; }
+
+ private:
+  static constexpr std::size_t kMaxShown = 200;
+
+  std::vector<Problem> list_;
+};
+
+// "steps[2]".
+inline std::string ItemPath(std::string_view list, int index) { return Cat(list, "[", index, "]"); }
+
+// Whether there is too much of it for the other checks to be worth their time.
+void CheckSizes(const v1::Workflow& workflow, Problems& problems);
+
+// Each field for itself: names, limits, what fits together within a step.
+void CheckFields(const v1::Workflow& workflow, Problems& problems);
+
+// A condition and all in it.
+void CheckCondition(const v1::StepCondition& condition, const std::string& path,
+                    Problems& problems);
+
+// Between steps: names twice, steps that are not there, cycles, ways back that are none.
+void CheckGraph(const v1::Workflow& workflow, Problems& problems);
+
+// Variables, and what templates and conditions refer to.
+void CheckReferences(const v1::Workflow& workflow, Problems& problems);
+
+}  // namespace capstan::workflow

@@ -1,0 +1,465 @@
+#include "worker/git/workspaces.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <system_error>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_split.h"
+#include "core/status_macros.h"
+#include "core/text.h"
+#include "worker/git/git.h"
+#include "worker/git/names.h"
+
+namespace capstan::git {
+namespace {
+
+namespace fs = std::filesystem;
+
+// In the root: of tasks that brought none. No workspace begins with a dot.
+constexpr char kRepositories[] = ".repositories";
+constexpr size_t kMostFiles = 10'000;
+constexpr size_t kMostFolders = 100'000;
+constexpr size_t kMostOfMessage = 4000;
+constexpr int kMostWorkInProgress = 10'000;
+
+std::string BranchRef(const Workspace& workspace) { return "refs/heads/" + workspace.branch; }
+std::string OwnRef(const Workspace& workspace, std::string_view name) {
+  return Cat("refs/capstan/", workspace.id, "/", name);
+}
+
+bool IsFolder(const std::string& path) {
+  struct stat status{};
+  return lstat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+std::string FirstLine(const std::string& path) {
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  return line;
+}
+
+absl::Status Failed(const std::string& path, const std::error_code& error) {
+  return absl::InternalError(Cat(path, ": ", error.message()));
+}
+
+std::string Trimmed(std::string text) {
+  absl::StripTrailingAsciiWhitespace(&text);
+  return text;
+}
+
+// One workspace while something is done to it.
+class Desk {
+ public:
+  static absl::StatusOr<Desk> Make(process::Runner& runner, const WorkspacesOptions& options,
+                                   const Workspace& workspace, std::stop_token stop);
+
+  absl::StatusOr<std::string> Tip() { return Commit(BranchRef(workspace_)); }
+  absl::StatusOr<std::string> Commit(const std::string& name);
+  absl::StatusOr<Git> OpenGit(bool with_files, bool with_admin);
+
+  absl::Status MakeFolder(const std::string& start, bool new_branch);
+  absl::Status PutBack();
+  absl::Status RemoveFolder();
+  absl::StatusOr<std::optional<std::string>> Preserve();
+  absl::Status Restore(std::string_view kept);
+  // Everything that is not ignored, as it is in the folder.
+  absl::StatusOr<std::string> WorkTree(Git& git, const std::string& tip);
+  absl::StatusOr<std::string> CommitTree(Git& git, const std::string& tree,
+                                         const std::string& parent, std::string_view message);
+  absl::Status AddEverything(Git& git, const std::map<std::string, std::string>& extra);
+
+  bool HasFolder() const { return IsFolder(workspace_.path); }
+  bool HasAdmin() const;
+
+ private:
+  Desk(process::Runner& runner, const WorkspacesOptions& options, const Workspace& workspace,
+       std::stop_token stop)
+      : runner_(runner), options_(options), workspace_(workspace), stop_(std::move(stop)) {}
+  void RemoveLocks() const;
+  absl::Status RemoveAdmin() const;
+  absl::StatusOr<std::string> NewWorkRef(Git& git);
+
+  process::Runner& runner_;
+  const WorkspacesOptions& options_;
+  const Workspace& workspace_;
+  std::stop_token stop_;
+  std::string git_folder_;
+  std::string admin_folder_;
+};
+
+absl::Status CheckWorkspace(const WorkspacesOptions& options, const Workspace& workspace) {
+  CAPSTAN_RETURN_IF_ERROR(CheckId(workspace.id));
+  CAPSTAN_RETURN_IF_ERROR(CheckPath("repository", workspace.repository));
+  CAPSTAN_RETURN_IF_ERROR(CheckPath("workspace", workspace.path));
+  if (workspace.branch != "capstan/" + workspace.id)
+    return absl::InvalidArgumentError(
+        Cat("branch: got '", workspace.branch, "', want capstan/", workspace.id));
+  const fs::path path(workspace.path);
+  if (path.parent_path() != fs::path(options.root) || path.filename().empty() ||
+      path.filename().native()[0] == '.')
+    return absl::InvalidArgumentError(
+        Cat("workspace: got ", workspace.path, ", want a folder right in ", options.root));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Desk> Desk::Make(process::Runner& runner, const WorkspacesOptions& options,
+                                const Workspace& workspace, std::stop_token stop) {
+  CAPSTAN_RETURN_IF_ERROR(CheckWorkspace(options, workspace));
+  struct stat status{};
+  if (lstat(workspace.path.c_str(), &status) == 0 && !S_ISDIR(status.st_mode))
+    return absl::InvalidArgumentError(workspace.path + ": got no folder, want one");
+  Desk desk(runner, options, workspace, std::move(stop));
+  CAPSTAN_ASSIGN_OR_RETURN(desk.git_folder_, FindGitFolder(workspace.repository));
+  desk.admin_folder_ =
+      Cat(desk.git_folder_, "/worktrees/", fs::path(workspace.path).filename().native());
+  desk.RemoveLocks();
+  return desk;
+}
+
+// A git that was killed leaves its locks. The holder of the execution is alone in this workspace.
+void Desk::RemoveLocks() const {
+  std::error_code ignored;
+  for (const std::string& path : {admin_folder_ + "/index.lock", admin_folder_ + "/HEAD.lock",
+                                  git_folder_ + "/" + BranchRef(workspace_) + ".lock",
+                                  git_folder_ + "/" + OwnRef(workspace_, "base.lock")})
+    fs::remove(path, ignored);
+}
+
+bool Desk::HasAdmin() const {
+  return IsFolder(admin_folder_) &&
+         FirstLine(admin_folder_ + "/gitdir") == workspace_.path + "/.git";
+}
+
+absl::StatusOr<Git> Desk::OpenGit(bool with_files, bool with_admin) {
+  Git::Place place{git_folder_, with_files ? workspace_.path : "", with_admin ? admin_folder_ : ""};
+  return Git::Open(runner_, std::move(place), options_.timeout, stop_);
+}
+
+absl::StatusOr<std::string> Desk::Commit(const std::string& name) {
+  CAPSTAN_ASSIGN_OR_RETURN(Git git, OpenGit(false, false));
+  absl::StatusOr<std::string> commit =
+      git.Run({"rev-parse", "--verify", "--quiet", "--end-of-options", name + "^{commit}"});
+  if (commit.ok() && IsCommitId(Trimmed(*commit))) return Trimmed(*commit);
+  if (absl::IsUnavailable(commit.status())) return commit.status();
+  return absl::NotFoundError(Cat(workspace_.repository, ": no commit ", name));
+}
+
+// ---- the folder --------------------------------------------------------------------------------
+
+// `start` is a commit for a new branch. The folder is made here, since git sees only this one.
+absl::Status Desk::MakeFolder(const std::string& start, bool new_branch) {
+  CAPSTAN_RETURN_IF_ERROR(RemoveAdmin());
+  std::error_code error;
+  fs::create_directories(workspace_.path, error);
+  if (error) return Failed(workspace_.path, error);
+  CAPSTAN_ASSIGN_OR_RETURN(Git git, OpenGit(true, false));
+  std::vector<std::string> arguments = {"worktree", "add",      "--quiet", "--force",
+                                        "--lock",   "--reason", "capstan"};
+  if (new_branch) arguments.insert(arguments.end(), {"--no-track", "-b", workspace_.branch});
+  arguments.insert(arguments.end(), {"--", workspace_.path, start});
+  CAPSTAN_RETURN_IF_ERROR(git.Run(arguments).status());
+  return HasAdmin() ? absl::OkStatus()
+                    : absl::InternalError(admin_folder_ + ": git made another folder");
+}
+
+// Files that the last checkpoint does not have go, those of it come back.
+absl::Status Desk::PutBack() {
+  CAPSTAN_ASSIGN_OR_RETURN(Git git, OpenGit(true, true));
+  CAPSTAN_RETURN_IF_ERROR(git.Run({"symbolic-ref", "HEAD", BranchRef(workspace_)}).status());
+  CAPSTAN_RETURN_IF_ERROR(git.Run({"reset", "--hard", "--quiet"}).status());
+  return git.Run({"clean", "-f", "-d", "--quiet"}).status();
+}
+
+// The files of unfinished work, on top of the last checkpoint.
+absl::Status Desk::Restore(std::string_view kept) {
+  const std::string prefix = OwnRef(workspace_, "wip-");
+  if (kept.substr(0, prefix.size()) != prefix || !CheckRef(kept).ok())
+    return absl::InvalidArgumentError(Cat("kept: got ", std::string(kept), ", want ", prefix, "<n>"));
+  CAPSTAN_ASSIGN_OR_RETURN(Git git, OpenGit(true, true));
+  CAPSTAN_RETURN_IF_ERROR(
+      git.Run({"read-tree", "--reset", "-u", Cat(std::string(kept), "^{tree}")}).status());
+  return git.Run({"reset", "--quiet"}).status();
+}
+
+absl::Status Desk::RemoveAdmin() const {
+  const std::string of = FirstLine(admin_folder_ + "/gitdir");
+  if (!IsFolder(admin_folder_)) return absl::OkStatus();
+  if (!of.empty() && of != workspace_.path + "/.git")
+    return absl::InvalidArgumentError(Cat(admin_folder_, ": belongs to ", of));
+  std::error_code error;
+  fs::remove_all(admin_folder_, error);
+  return error ? Failed(admin_folder_, error) : absl::OkStatus();
+}
+
+absl::Status Desk::RemoveFolder() {
+  std::error_code error;
+  fs::remove_all(workspace_.path, error);  // follows no link
+  if (error) return Failed(workspace_.path, error);
+  return RemoveAdmin();
+}
+
+// ---- commits -----------------------------------------------------------------------------------
+
+// git passes over a folder that it may not read, and says no more than that.
+absl::Status MakeReadable(const std::string& folder) {
+  constexpr auto kFolder = fs::perms::owner_all;
+  constexpr auto kFile = fs::perms::owner_read;
+  std::error_code error;
+  fs::permissions(folder, kFolder, fs::perm_options::add, error);
+  fs::recursive_directory_iterator entry(folder, error);
+  for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
+    const fs::file_status status = entry->symlink_status(error);
+    if (error) break;
+    const bool is_folder = status.type() == fs::file_type::directory;
+    if (!is_folder && status.type() != fs::file_type::regular) continue;
+    const fs::perms wanted = is_folder ? kFolder : kFile;
+    if ((status.permissions() & wanted) == wanted) continue;
+    fs::permissions(entry->path(), wanted, fs::perm_options::add, error);
+    if (error) break;
+  }
+  return error ? Failed(folder, error) : absl::OkStatus();
+}
+
+// A repository without a commit in the workspace cannot be added, and is nobody's work yet.
+bool OnlyEmptyRepositories(const absl::Status& status) {
+  return absl::StrContains(status.message(), "does not have a commit checked out");
+}
+
+absl::Status Desk::AddEverything(Git& git, const std::map<std::string, std::string>& extra) {
+  const std::vector<std::string> add = {"add", "--all", "--ignore-errors", "--", "."};
+  CAPSTAN_RETURN_IF_ERROR(MakeReadable(workspace_.path));
+  const absl::Status added = git.Run(add, extra).status();
+  return OnlyEmptyRepositories(added) ? absl::OkStatus() : added;
+}
+
+absl::StatusOr<std::string> Desk::CommitTree(Git& git, const std::string& tree,
+                                             const std::string& parent, std::string_view message) {
+  std::string text(message.substr(0, kMostOfMessage));
+  if (text.empty()) text = "checkpoint";
+  CAPSTAN_ASSIGN_OR_RETURN(const std::string commit,
+                           git.Run({"commit-tree", "-p", parent, "-m", text, tree}));
+  return Trimmed(commit);
+}
+
+absl::StatusOr<std::string> Desk::NewWorkRef(Git& git) {
+  CAPSTAN_ASSIGN_OR_RETURN(const std::string list, git.Run({"for-each-ref", "--format=%(refname)",
+                                                            OwnRef(workspace_, "")}));
+  int last = 0;
+  for (absl::string_view line : absl::StrSplit(list, '\n')) {
+    const std::vector<absl::string_view> parts = absl::StrSplit(line, "/wip-");
+    int number = 0;
+    if (parts.size() == 2 && absl::SimpleAtoi(parts[1], &number)) last = std::max(last, number);
+  }
+  if (last >= kMostWorkInProgress)
+    return absl::ResourceExhaustedError(Cat(workspace_.id, ": ", last, " refs of unfinished work"));
+  return OwnRef(workspace_, Cat("wip-", last + 1));
+}
+
+// With an index of its own: neither that of the workspace nor its folder in the repository need be
+// whole.
+absl::StatusOr<std::string> Desk::WorkTree(Git& git, const std::string& tip) {
+  const std::map<std::string, std::string> index = {
+      {"GIT_INDEX_FILE", Cat(git_folder_, "/capstan-index-", workspace_.id)}};
+  std::error_code ignored;
+  fs::remove(index.at("GIT_INDEX_FILE") + ".lock", ignored);
+  CAPSTAN_RETURN_IF_ERROR(git.Run({"read-tree", tip}, index).status());
+  const absl::Status added = AddEverything(git, index);
+  absl::StatusOr<std::string> tree = git.Run({"write-tree"}, index);
+  fs::remove(index.at("GIT_INDEX_FILE"), ignored);
+  CAPSTAN_RETURN_IF_ERROR(added);
+  CAPSTAN_RETURN_IF_ERROR(tree.status());
+  return Trimmed(*tree);
+}
+
+absl::StatusOr<std::optional<std::string>> Desk::Preserve() {
+  CAPSTAN_ASSIGN_OR_RETURN(const std::string tip, Tip());
+  CAPSTAN_ASSIGN_OR_RETURN(Git git, OpenGit(true, false));
+  CAPSTAN_ASSIGN_OR_RETURN(const std::string tree, WorkTree(git, tip));
+  CAPSTAN_ASSIGN_OR_RETURN(const std::string before, git.Run({"rev-parse", tip + "^{tree}"}));
+  if (tree == Trimmed(before)) return std::nullopt;
+  CAPSTAN_ASSIGN_OR_RETURN(
+      const std::string commit,
+      CommitTree(git, tree, tip, Cat("Unfinished work of ", workspace_.id)));
+  CAPSTAN_ASSIGN_OR_RETURN(const std::string ref, NewWorkRef(git));
+  CAPSTAN_RETURN_IF_ERROR(git.Run({"update-ref", ref, commit, ""}).status());
+  return ref;
+}
+
+Workspace Named(const WorkspacesOptions& options, std::string_view id,
+                const std::string& repository) {
+  Workspace workspace;
+  workspace.id = std::string(id);
+  workspace.repository = repository;
+  workspace.path = Cat(options.root, "/", id);
+  workspace.branch = Cat("capstan/", id);
+  return workspace;
+}
+
+// What `git init --bare` makes, as far as git needs it.
+absl::Status MakeEmptyRepository(const std::string& path) {
+  std::error_code error;
+  fs::create_directories(path + "/objects", error);
+  if (!error) fs::create_directories(path + "/refs/heads", error);
+  if (error) return Failed(path, error);
+  std::ofstream(path + "/config") << "[core]\n\trepositoryformatversion = 0\n\tbare = true\n";
+  std::ofstream head(path + "/HEAD");
+  head << "ref: refs/heads/main\n";
+  return head.flush() ? absl::OkStatus() : absl::InternalError(path + ": cannot be written");
+}
+
+// Number and path of one record of `diff-tree --numstat -z`.
+absl::StatusOr<FileChange> ReadChange(absl::string_view record) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(record, absl::MaxSplits('\t', 2));
+  if (parts.size() != 3) return absl::InternalError("git diff-tree: got a line of another form");
+  FileChange change;
+  change.path = std::string(parts[2]);
+  (void)absl::SimpleAtoi(parts[0], &change.added);  // "-" for what is not text
+  (void)absl::SimpleAtoi(parts[1], &change.removed);
+  return change;
+}
+
+}  // namespace
+
+Workspaces::Workspaces(process::Runner& runner, WorkspacesOptions options)
+    : runner_(runner), options_(std::move(options)) {}
+
+absl::StatusOr<Workspace> Workspaces::Create(std::string_view id, const std::string& repository,
+                                             std::string_view base, std::stop_token stop) {
+  CAPSTAN_RETURN_IF_ERROR(CheckId(id));
+  CAPSTAN_RETURN_IF_ERROR(CheckRef(base));
+  Workspace workspace = Named(options_, id, repository);
+  CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, stop));
+  absl::StatusOr<std::string> begun = desk.Commit(OwnRef(workspace, "base"));
+  if (!begun.ok() && !absl::IsNotFound(begun.status())) return begun.status();
+  if (!begun.ok()) {
+    CAPSTAN_ASSIGN_OR_RETURN(begun, desk.Commit(std::string(base)));
+    CAPSTAN_ASSIGN_OR_RETURN(Git git, desk.OpenGit(false, false));
+    CAPSTAN_RETURN_IF_ERROR(
+        git.Run({"update-ref", OwnRef(workspace, "base"), *begun, ""}).status());
+  }
+  workspace.base_commit = *begun;
+  const absl::StatusOr<std::string> tip = desk.Tip();
+  if (tip.ok()) {
+    CAPSTAN_RETURN_IF_ERROR(Open(workspace, "", stop));
+    return workspace;
+  }
+  if (!absl::IsNotFound(tip.status())) return tip.status();
+  CAPSTAN_RETURN_IF_ERROR(desk.MakeFolder(workspace.base_commit, true));
+  return workspace;
+}
+
+absl::StatusOr<Workspace> Workspaces::CreateEmpty(std::string_view id, std::stop_token stop) {
+  CAPSTAN_RETURN_IF_ERROR(CheckId(id));
+  const std::string repository = Cat(options_.root, "/", kRepositories, "/", id);
+  if (!IsFolder(repository + "/refs/heads"))
+    CAPSTAN_RETURN_IF_ERROR(MakeEmptyRepository(repository));
+  const Workspace workspace = Named(options_, id, repository);
+  CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, stop));
+  if (!desk.Commit("refs/heads/main").ok()) {
+    CAPSTAN_ASSIGN_OR_RETURN(Git git, desk.OpenGit(false, false));
+    CAPSTAN_ASSIGN_OR_RETURN(const std::string tree, git.Run({"mktree"}));
+    CAPSTAN_ASSIGN_OR_RETURN(const std::string commit,
+                             git.Run({"commit-tree", "-m", "Empty", Trimmed(tree)}));
+    CAPSTAN_RETURN_IF_ERROR(
+        git.Run({"update-ref", "refs/heads/main", Trimmed(commit), ""}).status());
+  }
+  return Create(id, repository, "main", stop);
+}
+
+absl::Status Workspaces::Open(const Workspace& workspace, std::string_view kept,
+                              std::stop_token stop) {
+  CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, stop));
+  CAPSTAN_RETURN_IF_ERROR(desk.Tip().status());
+  bool whole = false;
+  if (desk.HasFolder()) {
+    CAPSTAN_RETURN_IF_ERROR(desk.Preserve().status());
+    whole = desk.HasAdmin();
+    CAPSTAN_RETURN_IF_ERROR(whole ? desk.PutBack() : desk.RemoveFolder());
+  }
+  if (!whole) CAPSTAN_RETURN_IF_ERROR(desk.MakeFolder(workspace.branch, false));
+  return kept.empty() ? absl::OkStatus() : desk.Restore(kept);
+}
+
+absl::StatusOr<std::string> Workspaces::Fingerprint(const Workspace& workspace,
+                                                    std::stop_token stop) {
+  CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, stop));
+  if (!desk.HasFolder()) return absl::FailedPreconditionError(workspace.path + ": is not there");
+  CAPSTAN_ASSIGN_OR_RETURN(const std::string tip, desk.Tip());
+  CAPSTAN_ASSIGN_OR_RETURN(Git git, desk.OpenGit(true, false));
+  return desk.WorkTree(git, tip);
+}
+
+absl::StatusOr<std::string> Workspaces::Checkpoint(const Workspace& workspace,
+                                                   std::string_view message, std::stop_token stop) {
+  CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, stop));
+  if (!desk.HasFolder() || !desk.HasAdmin())
+    return absl::FailedPreconditionError(workspace.path + ": is not there; open it");
+  CAPSTAN_ASSIGN_OR_RETURN(const std::string tip, desk.Tip());
+  CAPSTAN_ASSIGN_OR_RETURN(Git git, desk.OpenGit(true, true));
+  CAPSTAN_RETURN_IF_ERROR(desk.AddEverything(git, {}));
+  CAPSTAN_ASSIGN_OR_RETURN(const std::string tree, git.Run({"write-tree"}));
+  CAPSTAN_ASSIGN_OR_RETURN(const std::string before, git.Run({"rev-parse", tip + "^{tree}"}));
+  if (tree == before) return tip;
+  CAPSTAN_ASSIGN_OR_RETURN(const std::string commit,
+                           desk.CommitTree(git, Trimmed(tree), tip, message));
+  CAPSTAN_RETURN_IF_ERROR(git.Run({"update-ref", BranchRef(workspace), commit, tip}).status());
+  return commit;
+}
+
+absl::StatusOr<std::optional<std::string>> Workspaces::PreserveWork(const Workspace& workspace,
+                                                                    std::stop_token stop) {
+  CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, stop));
+  if (!desk.HasFolder()) return std::nullopt;
+  return desk.Preserve();
+}
+
+absl::StatusOr<Diffstat> Workspaces::Changes(const Workspace& workspace, std::stop_token stop) {
+  if (!IsCommitId(workspace.base_commit))
+    return absl::InvalidArgumentError("base_commit: got no commit id, want one");
+  CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, stop));
+  CAPSTAN_ASSIGN_OR_RETURN(const std::string tip, desk.Tip());
+  CAPSTAN_ASSIGN_OR_RETURN(Git git, desk.OpenGit(false, false));
+  CAPSTAN_ASSIGN_OR_RETURN(
+      const std::string text,
+      git.Run({"diff-tree", "-r", "--numstat", "-z", "--no-renames", "--no-ext-diff",
+               "--no-textconv", "--ignore-submodules=none", workspace.base_commit, tip}));
+  Diffstat stat;
+  for (absl::string_view record : absl::StrSplit(text, '\0', absl::SkipEmpty())) {
+    CAPSTAN_ASSIGN_OR_RETURN(FileChange change, ReadChange(record));
+    ++stat.file_count;
+    stat.added += change.added;
+    stat.removed += change.removed;
+    if (stat.files.size() < kMostFiles) stat.files.push_back(std::move(change));
+  }
+  return stat;
+}
+
+absl::Status Workspaces::Remove(const Workspace& workspace, std::stop_token stop) {
+  CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, stop));
+  if (desk.HasFolder()) CAPSTAN_RETURN_IF_ERROR(desk.Preserve().status());
+  return desk.RemoveFolder();
+}
+
+absl::StatusOr<std::vector<std::string>> Workspaces::List() const {
+  std::vector<std::string> paths;
+  std::error_code error;
+  fs::directory_iterator entry(options_.root, error);
+  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    if (paths.size() == kMostFolders)
+      return absl::ResourceExhaustedError(Cat(options_.root, ": more than ", kMostFolders));
+    if (entry->path().filename().native()[0] == '.') continue;  // not a workspace
+    if (IsFolder(entry->path())) paths.push_back(entry->path());
+  }
+  if (error) return Failed(options_.root, error);
+  return paths;
+}
+
+}  // namespace capstan::git

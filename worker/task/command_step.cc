@@ -1,0 +1,143 @@
+// Steps that run a program, and steps that only check.
+#include <re2/re2.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "core/utf8.h"
+#include "core/workflow/render.h"
+#include "worker/process/warnings.h"
+#include "worker/task/step_kind.h"
+
+namespace capstan::worker {
+namespace {
+
+using v1::CommandStep;
+using v1::Execution;
+using v1::IterationFinished;
+using End = process::Result::End;
+
+constexpr std::size_t kMessageBytes = 1500;
+
+// What is in it beside the answer of a model.
+task::IterationEnded Begin(const StepContext& context) {
+  task::IterationEnded ended;
+  ended.step = context.run.step;
+  ended.attempt = context.run.attempt;
+  ended.iteration = context.run.iteration;
+  return ended;
+}
+
+// Why a program's end is no success; empty: it is one.
+std::string Complaint(const CommandStep& command, const ProgramRun& run) {
+  if (run.result.end != End::kExited) return EndText(run.result);
+  const bool code_fits =
+      command.success_codes().empty()
+          ? run.result.exit_code == 0
+          : std::find(command.success_codes().begin(), command.success_codes().end(),
+                      run.result.exit_code) != command.success_codes().end();
+  if (!code_fits) return EndText(run.result);
+  if (command.success_pattern().empty()) return "";
+  const RE2 pattern(command.success_pattern());
+  if (RE2::PartialMatch(run.output, pattern)) return "";
+  return absl::StrCat("its output does not match ", command.success_pattern());
+}
+
+class CommandStepKind final : public StepKind {
+ public:
+  explicit CommandStepKind(const StepTools& tools) : tools_(tools) {}
+
+  StepResult Work(const StepContext& context, IterationTranscript& transcript,
+                  std::stop_token stop) override {
+    const CommandStep& command = context.definition->command();
+    std::vector<std::string> argv;
+    for (const std::string& argument : command.argv()) {
+      absl::StatusOr<std::string> text = workflow::Render(argument, context.values);
+      if (!text.ok()) {
+        return Failure(context, Execution::FAILURE_REASON_CONFIGURATION, "UNRESOLVED",
+                       std::string(text.status().message()));
+      }
+      argv.push_back(*std::move(text));
+    }
+    const ProgramRun run = RunProgram(tools_, context, std::move(argv), command.directory(),
+                                      context.run.timeout, transcript, stop);
+    StepResult result;
+    result.ended = Begin(context);
+    result.ended.warnings = process::Warnings(run.result);
+    if (run.result.end == End::kStopped) {
+      result.ended.status = IterationFinished::STATUS_STOPPED;
+      result.ended.message = "stopped";
+      return result;
+    }
+    Keep(context, run, result);
+    const std::string complaint = Complaint(command, run);
+    if (complaint.empty()) {
+      result.ended.status = IterationFinished::STATUS_COMPLETE;
+      RunChecks(tools_, context, transcript, stop, result.ended);
+      return result;
+    }
+    result.ended.status = IterationFinished::STATUS_FAILED;
+    result.ended.reason = run.result.end == End::kTimedOut ? Execution::FAILURE_REASON_TIMED_OUT
+                                                           : Execution::FAILURE_REASON_STEP_FAILED;
+    result.ended.message = complaint;
+    result.ended.feedback =
+        absl::StrCat(complaint, "\n", std::string(Tail(run.output, kMessageBytes)));
+    return result;
+  }
+
+ private:
+  static void Keep(const StepContext& context, const ProgramRun& run, StepResult& result) {
+    std::string output = run.output;
+    absl::StripTrailingAsciiWhitespace(&output);
+    result.ended.answer = {{"exit_code", run.result.exit_code}, {"output", output}};
+    result.ended.answer_artifact = ArtifactName(context, "answer");
+    result.artifacts.push_back(
+        {result.ended.answer_artifact, "application/json", result.ended.answer.dump()});
+    const std::string& name = context.definition->artifact();
+    if (name.empty()) return;
+    result.text = output;
+    result.ended.text_artifact = ArtifactName(context, name);
+    result.artifacts.push_back({result.ended.text_artifact, "text/plain", std::move(output)});
+  }
+
+  const StepTools tools_;
+};
+
+class CheckStepKind final : public StepKind {
+ public:
+  explicit CheckStepKind(const StepTools& tools) : tools_(tools) {}
+
+  StepResult Work(const StepContext& context, IterationTranscript& transcript,
+                  std::stop_token stop) override {
+    StepResult result;
+    result.ended = Begin(context);
+    RunChecks(tools_, context, transcript, stop, result.ended);
+    if (stop.stop_requested()) {
+      result.ended.status = IterationFinished::STATUS_STOPPED;
+    } else if (!result.ended.checks_block) {
+      result.ended.status = IterationFinished::STATUS_COMPLETE;
+    } else {  // nothing else happens between two looks: what is not good enough is sent back
+      result.ended.status = IterationFinished::STATUS_FAILED;
+      result.ended.reason = Execution::FAILURE_REASON_QUALITY_CHECK;
+      result.ended.message = "its checks did not pass";
+    }
+    return result;
+  }
+
+ private:
+  const StepTools tools_;
+};
+
+}  // namespace
+
+std::unique_ptr<StepKind> MakeCommandStep(const StepTools& tools) {
+  return std::make_unique<CommandStepKind>(tools);
+}
+
+std::unique_ptr<StepKind> MakeCheckStep(const StepTools& tools) {
+  return std::make_unique<CheckStepKind>(tools);
+}
+
+}  // namespace capstan::worker

@@ -1,0 +1,113 @@
+// Step kinds: each works on one iteration of a step to its end. They decide nothing about the task
+// and write nothing to the store but the transcript.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "capstan/v1/event.pb.h"
+#include "capstan/v1/workflow.pb.h"
+#include "core/clock.h"
+#include "core/ids.h"
+#include "core/redact.h"
+#include "core/task/task_machine.h"
+#include "core/workflow/values.h"
+#include "storage/types.h"
+#include "worker/phases/phase_engine.h"
+#include "worker/process/process.h"
+#include "worker/task/transcript.h"
+
+namespace capstan::worker {
+
+// What tasks may use on this worker.
+struct StepOptions {
+  std::string default_engine;
+  std::string default_model;
+  // All of the environment that programs of steps get, beside HOME, PATH and CI.
+  std::map<std::string, std::string> environment;
+  // Folders and files that programs may read beside the system's and the workspace.
+  std::vector<std::string> readable;
+  bool sandbox = true;
+  bool network = false;  // for commands and checks
+  std::int64_t memory_bytes = 4LL << 30;
+  int max_processes = 512;
+  absl::Duration stall = absl::Minutes(20);
+};
+
+// One iteration, as it is to be worked on. Lives until Work returns.
+struct StepContext {
+  ExecutionId id;
+  v1::Accepted request;
+  std::shared_ptr<const v1::Workflow> workflow;
+  const v1::WorkflowStep* definition = nullptr;  // of it
+  task::StepRun run;
+  engine::v1::TaskState::Step state;
+  std::string session;           // to go on with; empty: a new conversation
+  std::string session_artifact;  // with its state; empty: none
+  std::string session_state;
+  workflow::Values values;
+  v1::Workspace workspace;
+  std::string kept_work;  // TaskState.kept_work
+  std::string traceparent;
+};
+
+struct StepResult {
+  task::IterationEnded ended;
+  std::vector<storage::NewArtifact> artifacts;
+  std::string text;  // what is kept under text_artifact, for later steps
+};
+
+// Thread-safe.
+class StepKind {
+ public:
+  virtual ~StepKind() = default;
+  virtual StepResult Work(const StepContext& context, IterationTranscript& transcript,
+                          std::stop_token stop) = 0;
+};
+
+// What the kinds share. Everything in it outlives them.
+struct StepTools {
+  const StepOptions& options;
+  process::Runner& processes;
+  const phases::PhaseEngines& engines;
+  const Redactor& redactor;
+  Clock& clock;
+};
+
+std::unique_ptr<StepKind> MakeModelStep(const StepTools& tools);
+std::unique_ptr<StepKind> MakeCommandStep(const StepTools& tools);
+std::unique_ptr<StepKind> MakeCheckStep(const StepTools& tools);
+
+// ---- for the kinds
+
+// An iteration that could not be done.
+StepResult Failure(const StepContext& context, v1::Execution::FailureReason reason,
+                   std::string error, std::string message);
+
+// "{step}/{attempt}.{iteration}/{what}".
+std::string ArtifactName(const StepContext& context, std::string_view what);
+
+// Runs a program in the workspace; its output goes to the transcript, and its end is kept.
+struct ProgramRun {
+  process::Result result;
+  std::string output;  // the last kProgramOutputBytes, redacted, UTF-8
+};
+inline constexpr std::size_t kProgramOutputBytes = 64 * 1024;
+ProgramRun RunProgram(const StepTools& tools, const StepContext& context,
+                      std::vector<std::string> argv, const std::string& directory,
+                      absl::Duration timeout, IterationTranscript& transcript,
+                      std::stop_token stop);
+
+// "exit code 1", "stopped after 2m".
+std::string EndText(const process::Result& result);
+
+// Runs the checks of a step; adds to `ended`: their results, whether they block, and what the next
+// iteration has to know.
+void RunChecks(const StepTools& tools, const StepContext& context, IterationTranscript& transcript,
+               std::stop_token stop, task::IterationEnded& ended);
+
+}  // namespace capstan::worker

@@ -1,0 +1,436 @@
+#include "worker/task/task_runner.h"
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "core/log.h"
+#include "core/status_macros.h"
+#include "core/task/step_values.h"
+#include "core/telemetry/span_names.h"
+
+namespace capstan::worker {
+
+using task::Input;
+using task::Transition;
+
+TaskRunner::TaskRunner(storage::Committer& committer, storage::LeaseStore& leases,
+                       storage::TaskStore& store, TaskEffects& effects, StepTools tools,
+                       HeldSet& held, ThreadPool& pool, Clock& clock,
+                       const telemetry::Tracer& tracer, telemetry::WorkerMetrics& metrics,
+                       TaskRunnerOptions options)
+    : committer_(committer),
+      leases_(leases),
+      store_(store),
+      effects_(effects),
+      tools_(tools),
+      held_(held),
+      pool_(pool),
+      clock_(clock),
+      tracer_(tracer),
+      metrics_(metrics),
+      options_(std::move(options)),
+      definitions_(store),
+      model_step_(MakeModelStep(tools_)),
+      command_step_(MakeCommandStep(tools_)),
+      check_step_(MakeCheckStep(tools_)) {}
+
+TaskRunner::~TaskRunner() { AwaitIdle(); }
+
+void TaskRunner::AwaitIdle() {
+  absl::MutexLock lock(&mu_);
+  mu_.Await(absl::Condition(this, &TaskRunner::NoneWork));
+}
+
+int TaskRunner::FreeSlots() const {
+  return held_.frozen() ? 0 : std::max(0, options_.max_tasks - held_.Size(queue()));
+}
+
+void TaskRunner::Hold(const WorkerId& worker, std::vector<storage::HeldExecution> executions) {
+  for (storage::HeldExecution& held : executions) {
+    v1::ExecutionEvent first;
+    auto run = std::make_shared<Run>(held, *this);
+    if (!first.ParseFromString(held.accepted) || !first.accepted().has_task() ||
+        !run->task.data.ParseFromString(held.machine)) {
+      Log(Level::kError, "stored execution cannot be read; it is left alone",
+          {{"execution", held.id.ToString()}});
+      continue;
+    }
+    run->takeovers = held.takeovers;
+    run->alone = held.alone;
+    run->signals = held.signals;
+    run->create_time = held.create_time;
+    run->task.request = first.accepted();
+    run->task.environment = options_.environment;
+    run->task.correlation_id =
+        first.correlation_id().empty() ? held.id.ToHex() : first.correlation_id();
+    run->task.state = held.state;
+    run->task.seq = held.last_seq;
+    const telemetry::TraceContext parent =
+        telemetry::ParseTraceparent(first.accepted().traceparent(), first.accepted().tracestate());
+    const absl::Time now = clock_.Now();
+    tracer_.StartSpan(telemetry::kSpanQueueWait, {.parent = parent, .start = now - held.queue_wait})
+        .End(now);
+    run->span = tracer_.StartSpan(
+        telemetry::kSpanClaim,
+        {.kind = telemetry::SpanKind::kConsumer,
+         .parent = parent,
+         .attributes = {{telemetry::kAttributeExecution, ExecutionName(held.id)},
+                        {telemetry::kAttributeWorkflow, first.accepted().task().workflow()},
+                        {telemetry::kAttributeWorker, worker.ToString()}}});
+    metrics_.queue_wait.Observe(held.queue_wait);
+    if (held_.Add(worker, run)) held_.Post(run, [this, run] { Start(run); });
+  }
+}
+
+void TaskRunner::OnSignal(const HeldPtr& held) {
+  const RunPtr run = std::static_pointer_cast<Run>(held);
+  held_.Post(run, [this, run] {
+    if (run->task.workflow == nullptr) return;  // Start reads them
+    absl::StatusOr<task::Signalled> signals = ReadSignals(*run);
+    if (signals.ok()) {
+      Feed(run, {.input = *std::move(signals)});
+    } else {
+      held_.PostAfter(options_.signal_retry, run, [this, run] { OnSignal(run); });
+    }
+  });
+}
+
+// ---- taking up
+
+void TaskRunner::Start(const RunPtr& run) {
+  const absl::Status loaded = Load(*run);
+  if (absl::IsNotFound(loaded) || absl::IsDataLoss(loaded)) {
+    static const v1::Workflow* const kNone = new v1::Workflow();
+    run->task.workflow = kNone;
+    return Feed(run, {.input = task::Unusable{std::string(loaded.message())}});
+  }
+  if (!loaded.ok()) return held_.LetGo(run);  // with the next heartbeat
+  if (run->signals > run->task.data.signals_seen()) {
+    absl::StatusOr<task::Signalled> signals = ReadSignals(*run);
+    if (!signals.ok()) return held_.LetGo(run);
+    Feed(run, {.input = *std::move(signals)});
+  }
+  if (held_.IsDropped(run)) return;
+  Feed(run, {.input = task::Resumed{.takeovers = run->takeovers, .alone = run->alone}});
+}
+
+absl::Status TaskRunner::Load(Run& run) {
+  const v1::TaskRequest& request = run.task.request.task();
+  CAPSTAN_ASSIGN_OR_RETURN(run.workflow,
+                           definitions_.Find(request.workflow(), request.workflow_digest()));
+  CAPSTAN_RETURN_IF_ERROR(LoadAnswers(run));
+  CAPSTAN_ASSIGN_OR_RETURN(const storage::TranscriptEnd end, store_.ReadTranscriptEnd(run.id));
+  run.transcript = std::make_shared<Transcript>(
+      end.number + 1,
+      [this, id = run.id, lease = run.lease](
+          std::int64_t first, absl::Span<const storage::NewTranscriptEntry> entries) {
+        return store_.AppendTranscript(id, lease, first, entries);
+      },
+      [this](absl::Duration delay, std::function<void()> flush) {
+        pool_.AddAfter(delay, std::move(flush));
+      });
+  run.task.workflow = run.workflow.get();
+  return absl::OkStatus();
+}
+
+// What steps have left for later ones.
+absl::Status TaskRunner::LoadAnswers(Run& run) {
+  std::map<ExecutionId, std::vector<std::string>> names;
+  std::map<std::string, ExecutionId> owners;
+  for (const auto& step : run.task.data.steps()) {
+    const auto other = ParseExecutionName(step.artifact_execution());
+    const ExecutionId owner = other.value_or(run.id);
+    owners[step.name()] = owner;
+    for (const std::string& name : {step.answer_artifact(), step.text_artifact()}) {
+      if (!name.empty()) names[owner].push_back(name);
+    }
+  }
+  std::map<std::pair<ExecutionId, std::string>, std::string> bodies;
+  for (const auto& [owner, wanted] : names) {
+    CAPSTAN_ASSIGN_OR_RETURN(std::vector<storage::NewArtifact> found,
+                             store_.ReadArtifacts(owner, wanted));
+    for (storage::NewArtifact& one : found) bodies[{owner, one.name}] = std::move(one.body);
+  }
+  run.task.steps = nlohmann::json::object();
+  for (const auto& step : run.task.data.steps()) {
+    nlohmann::json& known = run.task.steps[step.name()];
+    known["state"] = task::StepStateName(step.state());
+    const ExecutionId& owner = owners[step.name()];
+    if (const auto answer = bodies.find({owner, step.answer_artifact()}); answer != bodies.end())
+      known["output"] = nlohmann::json::parse(answer->second, nullptr, /*allow_exceptions=*/false);
+    if (const auto text = bodies.find({owner, step.text_artifact()}); text != bodies.end())
+      known["artifact"] = text->second;
+  }
+  return absl::OkStatus();
+}
+
+// ---- machine, commit, effects, and again
+
+void TaskRunner::Feed(const RunPtr& run, Fed fed) {
+  std::deque<Fed> todo;
+  todo.push_back(std::move(fed));
+  run->task.stopped.reset();  // until storing something says otherwise
+  while (!todo.empty()) {
+    const Transition transition = task::Next(run->task, todo.front().input, leases_.DatabaseNow());
+    if (!transition.ignored) {
+      switch (Store(run, transition, todo)) {
+        case Stored::kDropped:
+          return;
+        case Stored::kAskAgain:
+          continue;
+        case Stored::kYes:
+          break;
+      }
+      if (transition.park.has_value()) {
+        if (transition.state == v1::Execution::STATE_BLOCKED) {
+          metrics_.executions_blocked
+              .With({absl::AsciiStrToLower(
+                  std::string(machine::BlockReasonName(transition.data.block_reason())))})
+              .Increment();
+        }
+        held_.Drop(run);
+        return;
+      }
+      if (machine::IsTerminal(transition.state)) {
+        Finished(run, transition);
+        return;
+      }
+    }
+    todo.pop_front();
+    std::optional<Fed> next = Perform(run, transition);
+    if (held_.IsDropped(run)) return;
+    if (next.has_value()) todo.push_front(*std::move(next));
+  }
+}
+
+std::optional<TaskRunner::Fed> TaskRunner::Perform(const RunPtr& run,
+                                                   const Transition& transition) {
+  if (!held_.MayAct(run)) {
+    held_.LetGo(run);
+    return std::nullopt;
+  }
+  for (const task::StepRun& step : transition.run) StartIteration(run, step);
+  for (const std::string& step : transition.stop) StopIteration(run, step);
+  if (transition.look_again.has_value()) {
+    const absl::Duration wait = *transition.look_again - leases_.DatabaseNow();
+    held_.PostAfter(std::max(wait, absl::ZeroDuration()), run,
+                    [this, run] { Feed(run, {.input = task::Tick{}}); });
+  }
+  if (transition.decide) {
+    TaskDecision decision =
+        effects_.Decide(run->id, run->task, leases_.DatabaseNow(), run->span.context());
+    Fed fed{.input = decision.input};
+    fed.decision = std::move(decision);
+    return fed;
+  }
+  if (transition.prepare) return Fed{.input = effects_.Prepare(run->id, run->task)};
+  if (transition.put_away) {
+    return Fed{.input = effects_.PutAway(run->id, run->task, !run->task.data.has_ending())};
+  }
+  return std::nullopt;
+}
+
+// ---- iterations
+
+void TaskRunner::StartIteration(const RunPtr& run, const task::StepRun& step) {
+  std::stop_token stop;
+  {
+    absl::MutexLock lock(&mu_);
+    auto [place, added] = run->working.try_emplace(step.step);
+    Working& working = place->second;
+    if (!added && working.attempt == step.attempt && working.iteration == step.iteration) return;
+    if (!added) working.stop.request_stop();  // of an attempt that does not count any more
+    working = {step.attempt, step.iteration, std::stop_source()};
+    stop = working.stop.get_token();
+    ++threads_;
+  }
+  std::thread([this, run, context = ContextOf(*run, step), stop]() mutable {
+    Work(run, std::move(context), stop);
+    absl::MutexLock lock(&mu_);
+    --threads_;
+  }).detach();  // AwaitIdle waits for it
+}
+
+void TaskRunner::StopIteration(const RunPtr& run, const std::string& step) {
+  {
+    absl::MutexLock lock(&mu_);
+    const auto found = run->working.find(step);
+    if (found != run->working.end()) {
+      found->second.stop.request_stop();
+      return;
+    }
+  }
+  // Nothing of it runs here: it is answered for.
+  for (const auto& state : run->task.data.steps()) {
+    if (state.name() != step) continue;
+    task::IterationEnded ended{
+        .step = step, .attempt = state.attempt(), .iteration = state.iteration()};
+    ended.status = v1::IterationFinished::STATUS_STOPPED;
+    held_.Post(run, [this, run, ended] { Feed(run, {.input = ended}); });
+  }
+}
+
+void TaskRunner::StopAll(Run& run) {
+  absl::MutexLock lock(&mu_);
+  for (auto& [step, working] : run.working) working.stop.request_stop();
+}
+
+StepContext TaskRunner::ContextOf(const Run& run, const task::StepRun& step) const {
+  StepContext context;
+  context.id = run.id;
+  context.request = run.task.request;
+  context.workflow = run.workflow;
+  for (const v1::WorkflowStep& one : run.workflow->steps()) {
+    if (one.name() == step.step) context.definition = &one;
+  }
+  context.run = step;
+  for (const auto& state : run.task.data.steps()) {
+    if (state.name() == step.step) context.state = state;
+  }
+  const bool shared = run.workflow->session() == v1::Workflow::SESSION_PER_TASK &&
+                      !context.definition->llm().fresh_session() && context.state.retries() == 0;
+  context.session = context.state.session();
+  context.session_artifact = context.state.session_artifact();
+  if (context.session.empty() && shared) {
+    context.session = run.task.data.session();
+    context.session_artifact = run.task.data.session_artifact();
+  }
+  context.workspace = run.task.data.workspace();
+  context.kept_work = run.task.data.kept_work();
+  context.values = task::ValuesFor(run.task, run.task.data, run.task.steps, context.state);
+  return context;
+}
+
+StepKind& TaskRunner::KindOf(const v1::WorkflowStep& step) const {
+  if (step.has_llm()) return *model_step_;
+  if (step.has_command()) return *command_step_;
+  return *check_step_;
+}
+
+// On a thread of its own.
+void TaskRunner::Work(const RunPtr& run, StepContext context, std::stop_token stop) {
+  const absl::Duration began = clock_.BootTime();
+  telemetry::Span span = tracer_.StartSpan(
+      telemetry::kSpanStep,
+      {.parent = run->span.context(),
+       .attributes = {{telemetry::kAttributeStep, context.run.step},
+                      {telemetry::kAttributeIteration, absl::StrCat(context.run.iteration)}}});
+  context.traceparent = telemetry::FormatTraceparent(span.context());
+  StepResult result = WorkInWorkspace(run, context, stop);
+  result.ended.took = clock_.BootTime() - began;
+  span.End();
+  for (storage::NewArtifact& one : result.artifacts) one.body = tools_.redactor.Redact(one.body);
+  Fed fed{.input = std::move(result.ended),
+          .artifacts = std::move(result.artifacts),
+          .text = std::move(result.text)};
+  held_.Post(run, [this, run, step = context.run, fed = std::move(fed)]() mutable {
+    {
+      absl::MutexLock lock(&mu_);
+      const auto found = run->working.find(step.step);
+      if (found != run->working.end() && found->second.attempt == step.attempt &&
+          found->second.iteration == step.iteration) {
+        run->working.erase(found);
+      }
+    }
+    Feed(run, std::move(fed));
+  });
+}
+
+StepResult TaskRunner::WorkInWorkspace(const RunPtr& run, StepContext& context,
+                                       std::stop_token stop) {
+  const auto transient = [&](const char* error, const absl::Status& status) {
+    StepResult failed = Failure(context, v1::Execution::FAILURE_REASON_INTERNAL, error,
+                                std::string(status.message()));
+    failed.ended.transient = true;
+    return failed;
+  };
+  if (const absl::Status opened = OpenWorkspace(*run, context); !opened.ok())
+    return transient("WORKSPACE", opened);
+  if (!context.session_artifact.empty()) {
+    const auto state = store_.ReadArtifacts(run->id, {context.session_artifact});
+    if (!state.ok()) return transient("SESSION", state.status());
+    if (!state->empty()) context.session_state = state->front().body;
+  }
+  IterationTranscript transcript(*run->transcript, tools_.redactor, context.run.step,
+                                 context.run.attempt, context.run.iteration);
+  StepResult result = KindOf(*context.definition).Work(context, transcript, stop);
+  const absl::Status stored = transcript.End();
+  if (absl::IsFailedPrecondition(stored)) {
+    held_.Drop(run);  // somebody else owns it now
+    return result;
+  }
+  if (!stored.ok() && result.ended.status != v1::IterationFinished::STATUS_ERROR) {
+    StepResult failed = transient("TRANSCRIPT", stored);
+    failed.ended.usage = std::move(result.ended.usage);
+    return failed;
+  }
+  Checkpoint(context, result);
+  return result;
+}
+
+// Once for each holder: what an earlier one left is kept, and the work is as its branch has it.
+absl::Status TaskRunner::OpenWorkspace(Run& run, const StepContext& context) {
+  absl::MutexLock lock(&run.workspace_mu);
+  if (run.workspace_open) return absl::OkStatus();
+  CAPSTAN_RETURN_IF_ERROR(effects_.Open(run.id, context.workspace, context.kept_work));
+  run.workspace_open = true;
+  return absl::OkStatus();
+}
+
+// What an iteration has done is kept before its end is stored: on the branch or beside it, as the
+// workflow says. Whoever goes on after a loss begins from there.
+void TaskRunner::Checkpoint(const StepContext& context, StepResult& result) {
+  task::IterationEnded& ended = result.ended;
+  if (ended.status == v1::IterationFinished::STATUS_STOPPED) return;
+  if (!ended.digest.empty())
+    absl::StrAppend(&ended.digest, " ", effects_.Fingerprint(context.id, context.workspace));
+  const v1::Workflow::Checkpoint when = context.workflow->checkpoint();
+  const bool complete =
+      ended.status == v1::IterationFinished::STATUS_COMPLETE && !ended.checks_block;
+  const bool commit = when == v1::Workflow::CHECKPOINT_EVERY_ITERATION ||
+                      (complete && when != v1::Workflow::CHECKPOINT_NONE);
+  const absl::StatusOr<std::string> kept =
+      commit ? effects_.Checkpoint(context.id, context.workspace,
+                                   absl::StrCat(context.run.step, ", attempt ", context.run.attempt,
+                                                ", iteration ", context.run.iteration))
+             : effects_.Keep(context.id, context.workspace);
+  if (kept.ok()) {
+    if (commit) {
+      ended.commit = *kept;
+    } else {
+      ended.kept = *kept;
+    }
+    return;
+  }
+  // An iteration has ended when its work is kept.
+  ended.status = v1::IterationFinished::STATUS_ERROR;
+  ended.error = "CHECKPOINT";
+  ended.message = std::string(kept.status().message());
+  ended.reason = v1::Execution::FAILURE_REASON_INTERNAL;
+  ended.transient = true;
+}
+
+// One line a task.
+void TaskRunner::Finished(const RunPtr& run, const Transition& transition) {
+  const std::string outcome =
+      absl::AsciiStrToLower(std::string(transition.state == v1::Execution::STATE_FAILED
+                                            ? machine::FailureReasonName(transition.failure_reason)
+                                            : machine::StateName(transition.state)));
+  metrics_.tasks.With({run->task.request.task().workflow(), outcome}).Increment();
+  run->span.SetAttribute(telemetry::kAttributeOutcome, outcome);
+  run->span.End();
+  Log(Level::kInfo, "execution ended",
+      {{"execution", run->id.ToString()},
+       {"trace", run->task.correlation_id},
+       {"workflow", run->task.request.task().workflow()},
+       {"outcome", outcome},
+       {"cost_microusd", absl::StrCat(transition.data.usage().cost_microusd())},
+       {"total", absl::FormatDuration(absl::Trunc(leases_.DatabaseNow() - run->create_time,
+                                                  absl::Milliseconds(1)))}});
+  held_.Drop(run);
+}
+
+}  // namespace capstan::worker

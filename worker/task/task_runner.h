@@ -1,0 +1,139 @@
+// Advances the tasks this worker holds: asks the task machine, stores its transition in one fenced
+// commit, starts the iterations it wants, and feeds what comes of them back in. Each iteration that
+// runs has a thread of its own; a task that waits has none, and no lease.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "core/clock.h"
+#include "core/task/task_machine.h"
+#include "core/telemetry/tracing.h"
+#include "core/telemetry/worker_metrics.h"
+#include "storage/committer.h"
+#include "storage/lease_store.h"
+#include "storage/task_store.h"
+#include "worker/fence.h"
+#include "worker/held_set.h"
+#include "worker/task/definitions.h"
+#include "worker/task/step_kind.h"
+#include "worker/task/task_effects.h"
+#include "worker/task/transcript.h"
+
+namespace capstan::worker {
+
+struct TaskRunnerOptions {
+  int max_tasks = 8;
+  // After a read of signals that failed.
+  absl::Duration signal_retry = absl::Seconds(1);
+  // Names of environment variables that workflows may read, with their values.
+  std::map<std::string, std::string> environment;
+};
+
+// Thread-safe. Owned by main.cc. Everything it borrows must outlive it.
+class TaskRunner final : public Advancer {
+ public:
+  TaskRunner(storage::Committer& committer, storage::LeaseStore& leases, storage::TaskStore& store,
+             TaskEffects& effects, StepTools tools, HeldSet& held, ThreadPool& pool, Clock& clock,
+             const telemetry::Tracer& tracer, telemetry::WorkerMetrics& metrics,
+             TaskRunnerOptions options);
+  // Stops and waits for what runs.
+  ~TaskRunner() override;
+
+  storage::Queue queue() const override { return storage::Queue::kTask; }
+  int FreeSlots() const override;
+  void AwaitIdle() override;
+  void Hold(const WorkerId& worker, std::vector<storage::HeldExecution> executions) override;
+  void OnSignal(const HeldPtr& held) override;
+
+ private:
+  // An iteration that is being worked on.
+  struct Working {
+    int attempt = 0;
+    int iteration = 0;
+    std::stop_source stop;
+  };
+  // One held task. `working` belongs to the runner's mutex; everything else to whoever advances it.
+  struct Run final : Held {
+    Run(const storage::HeldExecution& held, TaskRunner& runner)
+        : Held(held.id, held.lease, held.queue), runner(runner) {}
+    void OnDrop() override { runner.StopAll(*this); }
+
+    TaskRunner& runner;
+    int takeovers = 0;
+    bool alone = false;
+    int signals = 0;
+    absl::Time create_time;
+    task::Task task;
+    std::shared_ptr<const v1::Workflow> workflow;
+    std::shared_ptr<Transcript> transcript;
+    absl::Mutex workspace_mu;  // held while it is opened
+    bool workspace_open = false;
+    telemetry::Span span;                    // claim until let go
+    std::map<std::string, Working> working;  // by step
+  };
+  using RunPtr = std::shared_ptr<Run>;
+
+  // An input with what is stored with it.
+  struct Fed {
+    task::Input input;
+    std::optional<TaskDecision> decision = std::nullopt;
+    std::vector<storage::NewArtifact> artifacts = {};
+    std::string text = {};
+  };
+
+  void Start(const RunPtr& run);
+  absl::Status Load(Run& run);
+  absl::Status LoadAnswers(Run& run);
+  void Feed(const RunPtr& run, Fed fed);
+  enum class Stored { kYes, kAskAgain, kDropped };
+  // kAskAgain: `todo` begins with what has to be decided first.
+  Stored Store(const RunPtr& run, const task::Transition& transition, std::deque<Fed>& todo);
+  storage::Commit CommitOf(const Run& run, const task::Transition& transition,
+                           const Fed& fed) const;
+  absl::Status LookAtStops(Run& run);
+  storage::LaunchScope LaunchScopeOf() const;
+  bool Reload(const RunPtr& run);
+  absl::StatusOr<task::Signalled> ReadSignals(const Run& run);
+  void Took(Run& run, const task::Transition& transition, const Fed& fed);
+  // Does what a transition asks for; what has come of it at once.
+  std::optional<Fed> Perform(const RunPtr& run, const task::Transition& transition);
+  void Finished(const RunPtr& run, const task::Transition& transition);
+
+  void StartIteration(const RunPtr& run, const task::StepRun& step);
+  void StopIteration(const RunPtr& run, const std::string& step);
+  void StopAll(Run& run);
+  StepContext ContextOf(const Run& run, const task::StepRun& step) const;
+  void Work(const RunPtr& run, StepContext context, std::stop_token stop);
+  StepResult WorkInWorkspace(const RunPtr& run, StepContext& context, std::stop_token stop);
+  absl::Status OpenWorkspace(Run& run, const StepContext& context);
+  void Checkpoint(const StepContext& context, StepResult& result);
+  StepKind& KindOf(const v1::WorkflowStep& step) const;
+  bool NoneWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return threads_ == 0; }
+
+  storage::Committer& committer_;
+  storage::LeaseStore& leases_;
+  storage::TaskStore& store_;
+  TaskEffects& effects_;
+  const StepTools tools_;
+  HeldSet& held_;
+  ThreadPool& pool_;
+  Clock& clock_;
+  const telemetry::Tracer& tracer_;
+  telemetry::WorkerMetrics& metrics_;
+  const TaskRunnerOptions options_;
+  Definitions definitions_;
+  const std::unique_ptr<StepKind> model_step_, command_step_, check_step_;
+
+  mutable absl::Mutex mu_;
+  int threads_ ABSL_GUARDED_BY(mu_) = 0;
+};
+
+}  // namespace capstan::worker
