@@ -45,6 +45,10 @@ absl::Status CheckScratch(const std::string& path) {
 
 absl::StatusOr<ClaudeOptions> Checked(ClaudeOptions options, const ModelTable& models) {
   CAPSTAN_ASSIGN_OR_RETURN(options.program, FindProgram(options.program));
+  if (access(options.program.c_str(), X_OK) != 0) {
+    return absl::NotFoundError(
+        Cat("claude_cli.program: got ", options.program, ", want a program that can be run"));
+  }
   CAPSTAN_RETURN_IF_ERROR(CheckModel("claude_cli", models, options.default_model));
   CAPSTAN_RETURN_IF_ERROR(CheckKey("claude_cli", options.api_key_file));
   CAPSTAN_RETURN_IF_ERROR(CheckScratch(options.scratch));

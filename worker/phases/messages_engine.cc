@@ -23,12 +23,20 @@ using Json = nlohmann::json;
 using End = HttpAnswer::End;
 
 constexpr char kApiVersion[] = "anthropic-version: 2023-06-01";
+constexpr std::int64_t kAddedTokens = 2000;        // by the provider, such as to explain a schema
 constexpr std::int64_t kLeastOutputTokens = 1024;  // less is no answer worth its input
 constexpr std::size_t kMaxCountBytes = 64 << 10;   // of the answer of count_tokens
 
 double Random() {
   thread_local std::mt19937 generator(std::random_device{}());
   return std::uniform_real_distribution<double>(0, 1)(generator);
+}
+
+// A caller's text becomes a header only when it can be nothing else.
+bool IsTraceparent(std::string_view text) {
+  constexpr std::size_t kSize = 55;
+  return text.size() == kSize &&
+         text.find_first_not_of("0123456789abcdef-") == std::string_view::npos;
 }
 
 // The ends of an exchange that were ours, not the server's.
@@ -124,8 +132,8 @@ class MessagesEngine::Call {
     return true;
   }
 
-  // Sets max_tokens so that the answer fits into the window and the money. A byte is at least a
-  // token, so only a long prompt has to be counted by the provider.
+  // Sets max_tokens so that the answer fits into the window and the money. A token is at least a
+  // byte, so only a long prompt has to be counted by the provider.
   bool FitOutput() {
     max_tokens_ = std::min<std::int64_t>(
         std::int64_t{options_.max_output_tokens} + std::max(request_.thinking_tokens, 0),
@@ -135,7 +143,7 @@ class MessagesEngine::Call {
           PhaseError::kInvalidRequest,
           Cat("thinking_tokens: got ", request_.thinking_tokens, ", want less than ", max_tokens_));
     }
-    input_bound_ = static_cast<std::int64_t>(JsonText(body_).size());
+    input_bound_ = static_cast<std::int64_t>(JsonText(body_).size()) + kAddedTokens;
     const bool surely_fits =
         input_bound_ + max_tokens_ <= model_->context_tokens && Affordable() >= max_tokens_;
     if (!surely_fits && !CountInput()) return false;
@@ -322,7 +330,7 @@ class MessagesEngine::Call {
     HttpPost post;
     post.url = Cat(absl::StripSuffix(options_.base_url, "/"), path);
     post.headers = {kApiVersion, "content-type: application/json"};
-    if (!request_.traceparent.empty()) {
+    if (IsTraceparent(request_.traceparent)) {
       post.headers.push_back(Cat("traceparent: ", request_.traceparent));
     }
     if (!options_.api_key_file.empty()) {

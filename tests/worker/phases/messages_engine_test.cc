@@ -429,6 +429,19 @@ TEST_F(MessagesEngineTest, AKeyFileThatIsMissingIsNamedAndItsContentNever) {
   EXPECT_THAT(stub_->Requests(), IsEmpty());
 }
 
+TEST_F(MessagesEngineTest, TheTraceOfTheCallerGoesOnAndNothingElseBecomesAHeader) {
+  const std::string trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+  stub_->SetDefault({.text = kAnswer});
+  request_.traceparent = trace;
+  Run();
+  request_.traceparent = "00\r\nx-api-key: other";
+  Run();
+
+  EXPECT_EQ(stub_->Requests()[0].headers["traceparent"], trace);
+  EXPECT_EQ(stub_->Requests()[1].headers.count("traceparent"), 0u);
+  EXPECT_EQ(stub_->Requests()[1].headers["x-api-key"], "sk-secret");
+}
+
 TEST_F(MessagesEngineTest, AModelThatIsNotInTheTableIsRefused) {
   request_.model = "gpt-9";
 

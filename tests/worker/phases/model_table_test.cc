@@ -42,7 +42,7 @@ TEST(ModelTableTest, AModelIsFoundByNameAliasAndDatedName) {
 }
 
 TEST(ModelTableTest, EachKindOfTokenHasItsPriceAndTheCostIsRoundedUp) {
-  const Prices& prices = GoodTable().Find("big-1")->prices;
+  const Prices prices = GoodTable().Find("big-1")->prices;
 
   EXPECT_EQ(CostOf(prices, {.model = "", .input_tokens = 1'000'000}), 5'000'000);
   EXPECT_EQ(CostOf(prices, {.model = "", .output_tokens = 1'000'000}), 25'000'000);

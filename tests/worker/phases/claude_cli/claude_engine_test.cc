@@ -328,23 +328,6 @@ TEST_F(ClaudeEngineTest, AStopDuringACallHangsUp) {
   EXPECT_TRUE(stub_->WaitForHangUps(1));
 }
 
-TEST_F(ClaudeEngineTest, S4_40_SilenceEndsTheCall) {
-  request_.stall = absl::Seconds(2);
-  stub_->SetDefault({.text = "Hello, this is slow.", .stall_after = 4});
-
-  const PhaseResult result = Run();
-
-  EXPECT_EQ(result.error, PhaseError::kStalled) << result.message;
-  EXPECT_TRUE(Only(result.usage).is_upper_bound);
-}
-
-TEST_F(ClaudeEngineTest, TheTimeOfTheCallEndsIt) {
-  request_.timeout = absl::Seconds(3);
-  stub_->SetDefault({.text = "Hello, this is slow.", .stall_after = 4});
-
-  EXPECT_EQ(Run().error, PhaseError::kTimedOut);
-}
-
 TEST_F(ClaudeEngineTest, ACliThatIsKilledIsNoAnswer) {
   stub_->Push({.tool_uses = {{"Bash", {{"command", "kill -9 $PPID; sleep 60"}}}}});
 
