@@ -53,20 +53,27 @@ std::string Trimmed(std::string text) {
   return text;
 }
 
+struct Revision {
+  std::string commit;
+  std::string tree;
+};
+
 // One workspace while something is done to it.
 class Desk {
  public:
   static absl::StatusOr<Desk> Make(process::Runner& runner, const WorkspacesOptions& options,
                                    const Workspace& workspace, std::stop_token stop);
 
-  absl::StatusOr<std::string> Tip() { return Commit(BranchRef(workspace_)); }
-  absl::StatusOr<std::string> Commit(const std::string& name);
-  absl::StatusOr<Git> OpenGit(bool with_files, bool with_admin);
+  absl::StatusOr<Revision> Tip() { return Find(BranchRef(workspace_)); }
+  absl::StatusOr<Revision> Find(const std::string& name);
+  Git& git() { return *git_; }
+  // With the settings and the index of the workspace.
+  absl::StatusOr<Git> OwnGit() const;
 
   absl::Status MakeFolder(const std::string& start, bool new_branch);
-  absl::Status PutBack();
+  absl::Status MakeReady(const Revision& tip);
   absl::Status RemoveFolder();
-  absl::StatusOr<std::optional<std::string>> Preserve();
+  absl::StatusOr<std::optional<std::string>> Preserve(const Revision& tip);
   absl::StatusOr<std::string> CommitTree(Git& git, const std::string& tree,
                                          const std::string& parent, std::string_view message);
   absl::Status AddEverything(Git& git, const std::map<std::string, std::string>& extra);
@@ -78,6 +85,7 @@ class Desk {
   Desk(process::Runner& runner, const WorkspacesOptions& options, const Workspace& workspace,
        std::stop_token stop)
       : runner_(runner), options_(options), workspace_(workspace), stop_(std::move(stop)) {}
+  absl::Status PutBack();
   void RemoveLocks() const;
   absl::Status RemoveAdmin() const;
   absl::StatusOr<std::string> NewWorkRef(Git& git);
@@ -88,6 +96,7 @@ class Desk {
   std::stop_token stop_;
   std::string git_folder_;
   std::string admin_folder_;
+  std::optional<Git> git_;  // without the files
 };
 
 absl::Status CheckWorkspace(const WorkspacesOptions& options, const Workspace& workspace) {
@@ -116,6 +125,8 @@ absl::StatusOr<Desk> Desk::Make(process::Runner& runner, const WorkspacesOptions
   desk.admin_folder_ =
       Cat(desk.git_folder_, "/worktrees/", fs::path(workspace.path).filename().native());
   desk.RemoveLocks();
+  CAPSTAN_ASSIGN_OR_RETURN(
+      desk.git_, Git::Open(runner, {desk.git_folder_, "", ""}, options.timeout, desk.stop_));
   return desk;
 }
 
@@ -133,17 +144,16 @@ bool Desk::HasAdmin() const {
          FirstLine(admin_folder_ + "/gitdir") == workspace_.path + "/.git";
 }
 
-absl::StatusOr<Git> Desk::OpenGit(bool with_files, bool with_admin) {
-  Git::Place place{git_folder_, with_files ? workspace_.path : "", with_admin ? admin_folder_ : ""};
-  return Git::Open(runner_, std::move(place), options_.timeout, stop_);
+absl::StatusOr<Git> Desk::OwnGit() const {
+  return Git::Open(runner_, {git_folder_, workspace_.path, admin_folder_}, options_.timeout, stop_);
 }
 
-absl::StatusOr<std::string> Desk::Commit(const std::string& name) {
-  CAPSTAN_ASSIGN_OR_RETURN(Git git, OpenGit(false, false));
-  absl::StatusOr<std::string> commit =
-      git.Run({"rev-parse", "--verify", "--quiet", "--end-of-options", name + "^{commit}"});
-  if (commit.ok() && IsCommitId(Trimmed(*commit))) return Trimmed(*commit);
-  if (absl::IsUnavailable(commit.status())) return commit.status();
+absl::StatusOr<Revision> Desk::Find(const std::string& name) {
+  const absl::StatusOr<std::string> found =
+      git_->Run({"rev-parse", "--quiet", name + "^{commit}", name + "^{tree}"});
+  if (absl::IsUnavailable(found.status())) return found.status();
+  const std::vector<std::string> ids = absl::StrSplit(Trimmed(found.value_or("")), '\n');
+  if (ids.size() == 2 && IsCommitId(ids[0]) && IsCommitId(ids[1])) return Revision{ids[0], ids[1]};
   return absl::NotFoundError(Cat(workspace_.repository, ": no commit ", name));
 }
 
@@ -155,22 +165,30 @@ absl::Status Desk::MakeFolder(const std::string& start, bool new_branch) {
   std::error_code error;
   fs::create_directories(workspace_.path, error);
   if (error) return Failed(workspace_.path, error);
-  CAPSTAN_ASSIGN_OR_RETURN(Git git, OpenGit(true, false));
   std::vector<std::string> arguments = {"worktree", "add",      "--quiet", "--force",
                                         "--lock",   "--reason", "capstan"};
   if (new_branch) arguments.insert(arguments.end(), {"--no-track", "-b", workspace_.branch});
   arguments.insert(arguments.end(), {"--", workspace_.path, start});
-  CAPSTAN_RETURN_IF_ERROR(git.Run(arguments).status());
+  CAPSTAN_RETURN_IF_ERROR(git_->WithFiles(workspace_.path).Run(arguments).status());
   return HasAdmin() ? absl::OkStatus()
                     : absl::InternalError(admin_folder_ + ": git made another folder");
 }
 
 // Files that the last checkpoint does not have go, those of it come back.
 absl::Status Desk::PutBack() {
-  CAPSTAN_ASSIGN_OR_RETURN(Git git, OpenGit(true, true));
+  CAPSTAN_ASSIGN_OR_RETURN(Git git, OwnGit());
   CAPSTAN_RETURN_IF_ERROR(git.Run({"symbolic-ref", "HEAD", BranchRef(workspace_)}).status());
   CAPSTAN_RETURN_IF_ERROR(git.Run({"reset", "--hard", "--quiet"}).status());
   return git.Run({"clean", "-f", "-d", "--quiet"}).status();
+}
+
+absl::Status Desk::MakeReady(const Revision& tip) {
+  if (HasFolder()) {
+    CAPSTAN_RETURN_IF_ERROR(Preserve(tip).status());
+    if (HasAdmin()) return PutBack();
+    CAPSTAN_RETURN_IF_ERROR(RemoveFolder());
+  }
+  return MakeFolder(workspace_.branch, false);
 }
 
 absl::Status Desk::RemoveAdmin() const {
@@ -249,25 +267,23 @@ absl::StatusOr<std::string> Desk::NewWorkRef(Git& git) {
 
 // With an index of its own: neither that of the workspace nor its folder in the repository need be
 // whole.
-absl::StatusOr<std::optional<std::string>> Desk::Preserve() {
-  CAPSTAN_ASSIGN_OR_RETURN(const std::string tip, Tip());
-  CAPSTAN_ASSIGN_OR_RETURN(Git git, OpenGit(true, false));
+absl::StatusOr<std::optional<std::string>> Desk::Preserve(const Revision& tip) {
+  Git git = git_->WithFiles(workspace_.path);
   const std::map<std::string, std::string> index = {
       {"GIT_INDEX_FILE", Cat(git_folder_, "/capstan-index-", workspace_.id)}};
   std::error_code ignored;
   fs::remove(index.at("GIT_INDEX_FILE") + ".lock", ignored);
-  CAPSTAN_RETURN_IF_ERROR(git.Run({"read-tree", tip}, index).status());
+  CAPSTAN_RETURN_IF_ERROR(git.Run({"read-tree", tip.commit}, index).status());
   const absl::Status added = AddEverything(git, index);
   absl::StatusOr<std::string> tree = git.Run({"write-tree"}, index);
   fs::remove(index.at("GIT_INDEX_FILE"), ignored);
   CAPSTAN_RETURN_IF_ERROR(added);
   CAPSTAN_RETURN_IF_ERROR(tree.status());
-  CAPSTAN_ASSIGN_OR_RETURN(const std::string before, git.Run({"rev-parse", tip + "^{tree}"}));
-  if (Trimmed(*tree) == Trimmed(before)) return std::nullopt;
+  if (Trimmed(*tree) == tip.tree) return std::nullopt;
   CAPSTAN_ASSIGN_OR_RETURN(
       const std::string commit,
-      CommitTree(git, Trimmed(*tree), tip, Cat("Unfinished work of ", workspace_.id)));
-  CAPSTAN_ASSIGN_OR_RETURN(const std::string ref, NewWorkRef(git));
+      CommitTree(git, Trimmed(*tree), tip.commit, Cat("Unfinished work of ", workspace_.id)));
+  CAPSTAN_ASSIGN_OR_RETURN(std::string ref, NewWorkRef(git));
   CAPSTAN_RETURN_IF_ERROR(git.Run({"update-ref", ref, commit, ""}).status());
   return ref;
 }
@@ -303,71 +319,63 @@ absl::StatusOr<Workspace> Workspaces::Create(std::string_view id, const std::str
   CAPSTAN_RETURN_IF_ERROR(CheckId(id));
   CAPSTAN_RETURN_IF_ERROR(CheckRef(base));
   Workspace workspace = Named(options_, id, repository);
-  CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, stop));
-  absl::StatusOr<std::string> begun = desk.Commit(OwnRef(workspace, "base"));
+  CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, std::move(stop)));
+  absl::StatusOr<Revision> begun = desk.Find(OwnRef(workspace, "base"));
   if (!begun.ok() && !absl::IsNotFound(begun.status())) return begun.status();
   if (!begun.ok()) {
-    CAPSTAN_ASSIGN_OR_RETURN(begun, desk.Commit(std::string(base)));
-    CAPSTAN_ASSIGN_OR_RETURN(Git git, desk.OpenGit(false, false));
+    CAPSTAN_ASSIGN_OR_RETURN(begun, desk.Find(std::string(base)));
     CAPSTAN_RETURN_IF_ERROR(
-        git.Run({"update-ref", OwnRef(workspace, "base"), *begun, ""}).status());
+        desk.git().Run({"update-ref", OwnRef(workspace, "base"), begun->commit, ""}).status());
   }
-  workspace.base_commit = *begun;
-  const absl::StatusOr<std::string> tip = desk.Tip();
-  if (tip.ok()) {
-    CAPSTAN_RETURN_IF_ERROR(Open(workspace, stop));
-    return workspace;
-  }
-  if (!absl::IsNotFound(tip.status())) return tip.status();
-  CAPSTAN_RETURN_IF_ERROR(desk.MakeFolder(workspace.base_commit, true));
+  workspace.base_commit = begun->commit;
+  const absl::StatusOr<Revision> tip = desk.Tip();
+  if (!tip.ok() && !absl::IsNotFound(tip.status())) return tip.status();
+  CAPSTAN_RETURN_IF_ERROR(tip.ok() ? desk.MakeReady(*tip)
+                                   : desk.MakeFolder(workspace.base_commit, true));
   return workspace;
 }
 
 absl::Status Workspaces::Open(const Workspace& workspace, std::stop_token stop) {
-  CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, stop));
-  CAPSTAN_RETURN_IF_ERROR(desk.Tip().status());
-  if (desk.HasFolder()) {
-    CAPSTAN_RETURN_IF_ERROR(desk.Preserve().status());
-    if (desk.HasAdmin()) return desk.PutBack();
-    CAPSTAN_RETURN_IF_ERROR(desk.RemoveFolder());
-  }
-  return desk.MakeFolder(workspace.branch, false);
+  CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, std::move(stop)));
+  CAPSTAN_ASSIGN_OR_RETURN(const Revision tip, desk.Tip());
+  return desk.MakeReady(tip);
 }
 
 absl::StatusOr<std::string> Workspaces::Checkpoint(const Workspace& workspace,
                                                    std::string_view message, std::stop_token stop) {
-  CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, stop));
+  CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, std::move(stop)));
   if (!desk.HasFolder() || !desk.HasAdmin())
     return absl::FailedPreconditionError(workspace.path + ": is not there; open it");
-  CAPSTAN_ASSIGN_OR_RETURN(const std::string tip, desk.Tip());
-  CAPSTAN_ASSIGN_OR_RETURN(Git git, desk.OpenGit(true, true));
+  CAPSTAN_ASSIGN_OR_RETURN(Revision tip, desk.Tip());
+  CAPSTAN_ASSIGN_OR_RETURN(Git git, desk.OwnGit());
   CAPSTAN_RETURN_IF_ERROR(desk.AddEverything(git, {}));
   CAPSTAN_ASSIGN_OR_RETURN(const std::string tree, git.Run({"write-tree"}));
-  CAPSTAN_ASSIGN_OR_RETURN(const std::string before, git.Run({"rev-parse", tip + "^{tree}"}));
-  if (tree == before) return tip;
-  CAPSTAN_ASSIGN_OR_RETURN(const std::string commit,
-                           desk.CommitTree(git, Trimmed(tree), tip, message));
-  CAPSTAN_RETURN_IF_ERROR(git.Run({"update-ref", BranchRef(workspace), commit, tip}).status());
+  if (Trimmed(tree) == tip.tree) return std::move(tip.commit);
+  CAPSTAN_ASSIGN_OR_RETURN(std::string commit,
+                           desk.CommitTree(git, Trimmed(tree), tip.commit, message));
+  CAPSTAN_RETURN_IF_ERROR(
+      git.Run({"update-ref", BranchRef(workspace), commit, tip.commit}).status());
   return commit;
 }
 
 absl::StatusOr<std::optional<std::string>> Workspaces::PreserveWork(const Workspace& workspace,
                                                                     std::stop_token stop) {
-  CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, stop));
+  CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, std::move(stop)));
   if (!desk.HasFolder()) return std::nullopt;
-  return desk.Preserve();
+  CAPSTAN_ASSIGN_OR_RETURN(const Revision tip, desk.Tip());
+  return desk.Preserve(tip);
 }
 
 absl::StatusOr<Diffstat> Workspaces::Changes(const Workspace& workspace, std::stop_token stop) {
   if (!IsCommitId(workspace.base_commit))
     return absl::InvalidArgumentError("base_commit: got no commit id, want one");
-  CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, stop));
-  CAPSTAN_ASSIGN_OR_RETURN(const std::string tip, desk.Tip());
-  CAPSTAN_ASSIGN_OR_RETURN(Git git, desk.OpenGit(false, false));
+  CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, std::move(stop)));
+  CAPSTAN_ASSIGN_OR_RETURN(const Revision tip, desk.Tip());
   CAPSTAN_ASSIGN_OR_RETURN(
       const std::string text,
-      git.Run({"diff-tree", "-r", "--numstat", "-z", "--no-renames", "--no-ext-diff",
-               "--no-textconv", "--ignore-submodules=none", workspace.base_commit, tip}));
+      desk.git().Run({"diff-tree", "-r", "--numstat", "-z", "--no-renames", "--no-ext-diff",
+                      "--no-textconv", "--ignore-submodules=none", workspace.base_commit,
+                      tip.commit}));
   Diffstat stat;
   for (absl::string_view record : absl::StrSplit(text, '\0', absl::SkipEmpty())) {
     CAPSTAN_ASSIGN_OR_RETURN(FileChange change, ReadChange(record));
@@ -380,8 +388,11 @@ absl::StatusOr<Diffstat> Workspaces::Changes(const Workspace& workspace, std::st
 }
 
 absl::Status Workspaces::Remove(const Workspace& workspace, std::stop_token stop) {
-  CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, stop));
-  if (desk.HasFolder()) CAPSTAN_RETURN_IF_ERROR(desk.Preserve().status());
+  CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, std::move(stop)));
+  if (desk.HasFolder()) {
+    CAPSTAN_ASSIGN_OR_RETURN(const Revision tip, desk.Tip());
+    CAPSTAN_RETURN_IF_ERROR(desk.Preserve(tip).status());
+  }
   return desk.RemoveFolder();
 }
 
