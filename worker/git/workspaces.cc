@@ -14,6 +14,7 @@
 #include "absl/strings/str_split.h"
 #include "core/status_macros.h"
 #include "core/text.h"
+#include "worker/git/beneath.h"
 #include "worker/git/git.h"
 #include "worker/git/names.h"
 
@@ -35,13 +36,6 @@ std::string OwnRef(const Workspace& workspace, std::string_view name) {
 bool IsFolder(const std::string& path) {
   struct stat status{};
   return lstat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
-}
-
-std::string FirstLine(const std::string& path) {
-  std::ifstream file(path);
-  std::string line;
-  std::getline(file, line);
-  return line;
 }
 
 absl::Status Failed(const std::string& path, const std::error_code& error) {
@@ -86,7 +80,8 @@ class Desk {
        std::stop_token stop)
       : runner_(runner), options_(options), workspace_(workspace), stop_(std::move(stop)) {}
   absl::Status PutBack();
-  void RemoveLocks() const;
+  absl::Status RemoveLocks() const;
+  std::string PrivateIndex() const { return "capstan-index-" + workspace_.id; }
   absl::Status RemoveAdmin() const;
   absl::StatusOr<std::string> NewWorkRef(Git& git);
 
@@ -95,7 +90,7 @@ class Desk {
   const Workspace& workspace_;
   std::stop_token stop_;
   std::string git_folder_;
-  std::string admin_folder_;
+  std::string admin_;       // below git_folder_: what the repository knows of the workspace
   std::optional<Git> git_;  // without the files
 };
 
@@ -122,30 +117,29 @@ absl::StatusOr<Desk> Desk::Make(process::Runner& runner, const WorkspacesOptions
     return absl::InvalidArgumentError(workspace.path + ": got no folder, want one");
   Desk desk(runner, options, workspace, std::move(stop));
   CAPSTAN_ASSIGN_OR_RETURN(desk.git_folder_, FindGitFolder(workspace.repository));
-  desk.admin_folder_ =
-      Cat(desk.git_folder_, "/worktrees/", fs::path(workspace.path).filename().native());
-  desk.RemoveLocks();
+  desk.admin_ = Cat("worktrees/", fs::path(workspace.path).filename().native());
+  CAPSTAN_RETURN_IF_ERROR(desk.RemoveLocks());
   CAPSTAN_ASSIGN_OR_RETURN(
       desk.git_, Git::Open(runner, {desk.git_folder_, "", ""}, options.timeout, desk.stop_));
   return desk;
 }
 
 // A git that was killed leaves its locks. The holder of the execution is alone in this workspace.
-void Desk::RemoveLocks() const {
-  std::error_code ignored;
-  for (const std::string& path : {admin_folder_ + "/index.lock", admin_folder_ + "/HEAD.lock",
-                                  git_folder_ + "/" + BranchRef(workspace_) + ".lock",
-                                  git_folder_ + "/" + OwnRef(workspace_, "base.lock")})
-    fs::remove(path, ignored);
+absl::Status Desk::RemoveLocks() const {
+  for (const std::string& path :
+       {admin_ + "/index.lock", admin_ + "/HEAD.lock", BranchRef(workspace_) + ".lock",
+        OwnRef(workspace_, "base.lock"), PrivateIndex() + ".lock"})
+    CAPSTAN_RETURN_IF_ERROR(RemoveBeneath(git_folder_, path));
+  return absl::OkStatus();
 }
 
 bool Desk::HasAdmin() const {
-  return IsFolder(admin_folder_) &&
-         FirstLine(admin_folder_ + "/gitdir") == workspace_.path + "/.git";
+  return FirstLineBeneath(git_folder_, admin_ + "/gitdir") == workspace_.path + "/.git";
 }
 
 absl::StatusOr<Git> Desk::OwnGit() const {
-  return Git::Open(runner_, {git_folder_, workspace_.path, admin_folder_}, options_.timeout, stop_);
+  return Git::Open(runner_, {git_folder_, workspace_.path, Cat(git_folder_, "/", admin_)},
+                   options_.timeout, stop_);
 }
 
 absl::StatusOr<Revision> Desk::Find(const std::string& name) {
@@ -171,7 +165,7 @@ absl::Status Desk::MakeFolder(const std::string& start, bool new_branch) {
   arguments.insert(arguments.end(), {"--", workspace_.path, start});
   CAPSTAN_RETURN_IF_ERROR(git_->WithFiles(workspace_.path).Run(arguments).status());
   return HasAdmin() ? absl::OkStatus()
-                    : absl::InternalError(admin_folder_ + ": git made another folder");
+                    : absl::InternalError(Cat(git_folder_, ": git made no ", admin_));
 }
 
 // Files that the last checkpoint does not have go, those of it come back.
@@ -192,13 +186,10 @@ absl::Status Desk::MakeReady(const Revision& tip) {
 }
 
 absl::Status Desk::RemoveAdmin() const {
-  const std::string of = FirstLine(admin_folder_ + "/gitdir");
-  if (!IsFolder(admin_folder_)) return absl::OkStatus();
+  const std::string of = FirstLineBeneath(git_folder_, admin_ + "/gitdir");
   if (!of.empty() && of != workspace_.path + "/.git")
-    return absl::InvalidArgumentError(Cat(admin_folder_, ": belongs to ", of));
-  std::error_code error;
-  fs::remove_all(admin_folder_, error);
-  return error ? Failed(admin_folder_, error) : absl::OkStatus();
+    return absl::InvalidArgumentError(Cat(git_folder_, "/", admin_, ": belongs to ", of));
+  return RemoveBeneath(git_folder_, admin_);
 }
 
 absl::Status Desk::RemoveFolder() {
@@ -270,13 +261,11 @@ absl::StatusOr<std::string> Desk::NewWorkRef(Git& git) {
 absl::StatusOr<std::optional<std::string>> Desk::Preserve(const Revision& tip) {
   Git git = git_->WithFiles(workspace_.path);
   const std::map<std::string, std::string> index = {
-      {"GIT_INDEX_FILE", Cat(git_folder_, "/capstan-index-", workspace_.id)}};
-  std::error_code ignored;
-  fs::remove(index.at("GIT_INDEX_FILE") + ".lock", ignored);
+      {"GIT_INDEX_FILE", Cat(git_folder_, "/", PrivateIndex())}};
   CAPSTAN_RETURN_IF_ERROR(git.Run({"read-tree", tip.commit}, index).status());
   const absl::Status added = AddEverything(git, index);
   absl::StatusOr<std::string> tree = git.Run({"write-tree"}, index);
-  fs::remove(index.at("GIT_INDEX_FILE"), ignored);
+  CAPSTAN_RETURN_IF_ERROR(RemoveBeneath(git_folder_, PrivateIndex()));
   CAPSTAN_RETURN_IF_ERROR(added);
   CAPSTAN_RETURN_IF_ERROR(tree.status());
   if (Trimmed(*tree) == tip.tree) return std::nullopt;

@@ -248,6 +248,12 @@ void Supervisor::Follow() {
 
 // ---- end -------------------------------------------------------------------------------------
 
+std::string MessageFor(const Result& result) {
+  if (result.end == Result::End::kStopped) return "stopped";
+  if (result.end == Result::End::kSignalled) return Cat("killed by signal ", result.signal);
+  return "";
+}
+
 // An init is gone only when everything in its namespace is.
 void Supervisor::KillAll() {
   if (init_ <= 0) return;
@@ -274,6 +280,7 @@ void Supervisor::Finish() {
     result_.end = Result::End::kOutOfMemory;
     result_.message = Cat("used more than ", order_.spec.limits.memory_bytes, " bytes of memory");
   }
+  if (result_.message.empty()) result_.message = MessageFor(result_);
 }
 
 Result Supervisor::Run() {
