@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -69,13 +70,24 @@ struct Pipe {
   Fd write;
 };
 
-absl::StatusOr<Pipe> MakePipe() {
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) return Errno("pipe");
+absl::StatusOr<Pipe> Raise(const int (&ends)[2]) {
   Pipe pipe{Fd(ends[0]), Fd(ends[1])};
   CAPSTAN_ASSIGN_OR_RETURN(pipe.read, Raise(std::move(pipe.read)));
   CAPSTAN_ASSIGN_OR_RETURN(pipe.write, Raise(std::move(pipe.write)));
   return pipe;
+}
+
+// For what is written here: a reader that is gone is an error there, and no signal.
+absl::StatusOr<Pipe> MakeControl() {
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return Errno("control");
+  return Raise(ends);
+}
+
+absl::StatusOr<Pipe> MakePipe() {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return Errno("pipe");
+  return Raise(ends);
 }
 
 Result NotStarted(const absl::Status& why) {
@@ -100,7 +112,7 @@ class Run {
   void Follow(int stop_event);
   bool Read(Fd& from, const std::function<void(std::string_view)>& take);
   void TakeOutput(Stream stream, std::string_view piece);
-  void Tell(char what) { (void)!write(control_.get(), &what, 1); }
+  void Tell(char what) { send(control_.get(), &what, 1, MSG_NOSIGNAL); }
   Result Conclude();
 
   const Spec& spec_;
@@ -123,7 +135,7 @@ absl::Status Run::Start(const std::string& supervisor, const Options& options) {
   CAPSTAN_ASSIGN_OR_RETURN(const Fd input, MemoryFile("input", spec_.input));
   CAPSTAN_ASSIGN_OR_RETURN(Pipe out, MakePipe());
   CAPSTAN_ASSIGN_OR_RETURN(Pipe err, MakePipe());
-  CAPSTAN_ASSIGN_OR_RETURN(Pipe control, MakePipe());
+  CAPSTAN_ASSIGN_OR_RETURN(Pipe control, MakeControl());
   CAPSTAN_ASSIGN_OR_RETURN(Pipe report, MakePipe());
   CAPSTAN_RETURN_IF_ERROR(Spawn(supervisor, input.get(), out.write.get(), err.write.get(),
                                 order_file.get(), control.read.get(), report.write.get()));
