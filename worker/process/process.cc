@@ -33,6 +33,7 @@ namespace {
 
 constexpr int kLowestFd = 10;  // above those that a supervisor is started with
 constexpr size_t kPieceBytes = 64 << 10;
+constexpr std::int64_t kMostProbeBytes = 4096;
 constexpr size_t kMostReportBytes = 1 << 20;
 constexpr absl::Duration kSupervisorPatience = absl::Seconds(20);  // beyond its own deadline
 
@@ -300,17 +301,19 @@ absl::StatusOr<std::string> FindSupervisor(const Options& options) {
   return std::string(real);
 }
 
-// Runs the only program that is known to be there, in a sandbox.
-Result Try(const std::string& supervisor, const Options& options) {
+// Runs the only program that is known to be there, in a sandbox; says what went wrong.
+absl::Status Try(const std::string& supervisor, const Options& options) {
   Spec spec;
   spec.argv = {supervisor, "--version"};
   spec.limits.timeout = absl::Seconds(30);
+  spec.limits.output_bytes = kMostProbeBytes;
   spec.sandbox.readable = {supervisor};
-  return SupervisedRunner(supervisor, options).Run(spec, [](Stream, std::string_view) {}, {});
-}
-
-bool Works(const Result& result) {
-  return result.end == Result::End::kExited && result.exit_code == 0;
+  std::string said;
+  const Result result = SupervisedRunner(supervisor, options)
+                            .Run(spec, [&](Stream, std::string_view text) { said += text; }, {});
+  if (result.end == Result::End::kExited && result.exit_code == 0) return absl::OkStatus();
+  return absl::FailedPreconditionError(Cat("no sandbox on this machine: ", result.message,
+                                           " (exit code ", result.exit_code, ") ", said));
 }
 
 }  // namespace
@@ -318,17 +321,14 @@ bool Works(const Result& result) {
 absl::StatusOr<std::unique_ptr<Runner>> MakeRunner(const Options& options) {
   CAPSTAN_ASSIGN_OR_RETURN(std::string supervisor, FindSupervisor(options));
   RemoveStaleCgroups(FindCgroupParents(options.cgroup));
-  const Result tried = Try(supervisor, options);
-  if (!Works(tried))
-    return absl::FailedPreconditionError(
-        Cat("no sandbox on this machine: ", tried.message, " (exit code ", tried.exit_code, ")"));
+  CAPSTAN_RETURN_IF_ERROR(Try(supervisor, options));
   return std::make_unique<SupervisedRunner>(std::move(supervisor), options);
 }
 
 Abilities AbilitiesHere(const Options& options) {
   Abilities abilities;
   const absl::StatusOr<std::string> supervisor = FindSupervisor(options);
-  abilities.namespaces = supervisor.ok() && Works(Try(*supervisor, options));
+  abilities.namespaces = supervisor.ok() && Try(*supervisor, options).ok();
   Limits limits;
   limits.memory_bytes = 1 << 30;
   limits.cpus = 1;
