@@ -136,7 +136,6 @@ Git::Git(process::Runner& runner, Place place, absl::Duration timeout, std::stop
     : runner_(&runner), place_(std::move(place)), timeout_(timeout), stop_(std::move(stop)) {
   for (const auto& [name, value] : kEnvironment) environment_[name] = value;
   environment_["GIT_DIR"] = place_.admin_folder.empty() ? place_.git_folder : place_.admin_folder;
-  if (!place_.work_folder.empty()) environment_["GIT_WORK_TREE"] = place_.work_folder;
   for (const auto& [key, value] : kAnswers) Answer(key, value);
 }
 
@@ -164,6 +163,12 @@ absl::StatusOr<Git> Git::Open(process::Runner& runner, Place place, absl::Durati
   return git;
 }
 
+Git Git::WithFiles(const std::string& work_folder) const {
+  Git git = *this;
+  git.place_.work_folder = work_folder;
+  return git;
+}
+
 absl::StatusOr<std::string> Git::Run(const std::vector<std::string>& arguments,
                                      const std::map<std::string, std::string>& extra) {
   process::Spec spec;
@@ -171,6 +176,7 @@ absl::StatusOr<std::string> Git::Run(const std::vector<std::string>& arguments,
   spec.argv = {"git", "--no-pager"};
   spec.argv.insert(spec.argv.end(), arguments.begin(), arguments.end());
   spec.environment = environment_;
+  if (!place_.work_folder.empty()) spec.environment["GIT_WORK_TREE"] = place_.work_folder;
   for (const auto& [name, value] : extra) spec.environment[name] = value;
   spec.directory = place_.work_folder.empty() ? place_.git_folder : place_.work_folder;
   spec.sandbox.writable = {place_.git_folder};

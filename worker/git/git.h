@@ -37,6 +37,9 @@ class Git {
   static absl::StatusOr<Git> Open(process::Runner& runner, Place place, absl::Duration timeout,
                                   std::stop_token stop);
 
+  // The same repository, and this workspace.
+  Git WithFiles(const std::string& work_folder) const;
+
   // One command and its output. `extra`: more variables. Errors as above; RESOURCE_EXHAUSTED: more
   // output than 16 MiB.
   absl::StatusOr<std::string> Run(const std::vector<std::string>& arguments,

@@ -14,6 +14,7 @@
 #include "absl/strings/str_split.h"
 #include "core/status_macros.h"
 #include "core/text.h"
+#include "worker/git/beneath.h"
 #include "worker/git/git.h"
 #include "worker/git/names.h"
 
@@ -22,11 +23,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// In the root: of tasks that brought none. No workspace begins with a dot.
-constexpr char kRepositories[] = ".repositories";
 constexpr size_t kMostFiles = 10'000;
 constexpr size_t kMostFolders = 100'000;
 constexpr size_t kMostOfMessage = 4000;
+// In the root: of tasks that brought none. No workspace begins with a dot.
+constexpr char kRepositories[] = ".repositories";
 constexpr int kMostWorkInProgress = 10'000;
 
 std::string BranchRef(const Workspace& workspace) { return "refs/heads/" + workspace.branch; }
@@ -39,13 +40,6 @@ bool IsFolder(const std::string& path) {
   return lstat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
 }
 
-std::string FirstLine(const std::string& path) {
-  std::ifstream file(path);
-  std::string line;
-  std::getline(file, line);
-  return line;
-}
-
 absl::Status Failed(const std::string& path, const std::error_code& error) {
   return absl::InternalError(Cat(path, ": ", error.message()));
 }
@@ -55,23 +49,30 @@ std::string Trimmed(std::string text) {
   return text;
 }
 
+struct Revision {
+  std::string commit;
+  std::string tree;
+};
+
 // One workspace while something is done to it.
 class Desk {
  public:
   static absl::StatusOr<Desk> Make(process::Runner& runner, const WorkspacesOptions& options,
                                    const Workspace& workspace, std::stop_token stop);
 
-  absl::StatusOr<std::string> Tip() { return Commit(BranchRef(workspace_)); }
-  absl::StatusOr<std::string> Commit(const std::string& name);
-  absl::StatusOr<Git> OpenGit(bool with_files, bool with_admin);
+  absl::StatusOr<Revision> Tip() { return Find(BranchRef(workspace_)); }
+  absl::StatusOr<Revision> Find(const std::string& name);
+  Git& git() { return *git_; }
+  // With the settings and the index of the workspace.
+  absl::StatusOr<Git> OwnGit() const;
 
   absl::Status MakeFolder(const std::string& start, bool new_branch);
-  absl::Status PutBack();
+  absl::Status MakeReady(const Revision& tip);
   absl::Status RemoveFolder();
-  absl::StatusOr<std::optional<std::string>> Preserve();
+  absl::StatusOr<std::optional<std::string>> Preserve(const Revision& tip);
   absl::Status Restore(std::string_view kept);
   // Everything that is not ignored, as it is in the folder.
-  absl::StatusOr<std::string> WorkTree(Git& git, const std::string& tip);
+  absl::StatusOr<std::string> WorkTree(const Revision& tip);
   absl::StatusOr<std::string> CommitTree(Git& git, const std::string& tree,
                                          const std::string& parent, std::string_view message);
   absl::Status AddEverything(Git& git, const std::map<std::string, std::string>& extra);
@@ -83,7 +84,9 @@ class Desk {
   Desk(process::Runner& runner, const WorkspacesOptions& options, const Workspace& workspace,
        std::stop_token stop)
       : runner_(runner), options_(options), workspace_(workspace), stop_(std::move(stop)) {}
-  void RemoveLocks() const;
+  absl::Status PutBack();
+  absl::Status RemoveLocks() const;
+  std::string PrivateIndex() const { return "capstan-index-" + workspace_.id; }
   absl::Status RemoveAdmin() const;
   absl::StatusOr<std::string> NewWorkRef(Git& git);
 
@@ -92,7 +95,8 @@ class Desk {
   const Workspace& workspace_;
   std::stop_token stop_;
   std::string git_folder_;
-  std::string admin_folder_;
+  std::string admin_;       // below git_folder_: what the repository knows of the workspace
+  std::optional<Git> git_;  // without the files
 };
 
 absl::Status CheckWorkspace(const WorkspacesOptions& options, const Workspace& workspace) {
@@ -118,37 +122,37 @@ absl::StatusOr<Desk> Desk::Make(process::Runner& runner, const WorkspacesOptions
     return absl::InvalidArgumentError(workspace.path + ": got no folder, want one");
   Desk desk(runner, options, workspace, std::move(stop));
   CAPSTAN_ASSIGN_OR_RETURN(desk.git_folder_, FindGitFolder(workspace.repository));
-  desk.admin_folder_ =
-      Cat(desk.git_folder_, "/worktrees/", fs::path(workspace.path).filename().native());
-  desk.RemoveLocks();
+  desk.admin_ = Cat("worktrees/", fs::path(workspace.path).filename().native());
+  CAPSTAN_RETURN_IF_ERROR(desk.RemoveLocks());
+  CAPSTAN_ASSIGN_OR_RETURN(
+      desk.git_, Git::Open(runner, {desk.git_folder_, "", ""}, options.timeout, desk.stop_));
   return desk;
 }
 
 // A git that was killed leaves its locks. The holder of the execution is alone in this workspace.
-void Desk::RemoveLocks() const {
-  std::error_code ignored;
-  for (const std::string& path : {admin_folder_ + "/index.lock", admin_folder_ + "/HEAD.lock",
-                                  git_folder_ + "/" + BranchRef(workspace_) + ".lock",
-                                  git_folder_ + "/" + OwnRef(workspace_, "base.lock")})
-    fs::remove(path, ignored);
+absl::Status Desk::RemoveLocks() const {
+  for (const std::string& path :
+       {admin_ + "/index.lock", admin_ + "/HEAD.lock", BranchRef(workspace_) + ".lock",
+        OwnRef(workspace_, "base.lock"), PrivateIndex() + ".lock"})
+    CAPSTAN_RETURN_IF_ERROR(RemoveBeneath(git_folder_, path));
+  return absl::OkStatus();
 }
 
 bool Desk::HasAdmin() const {
-  return IsFolder(admin_folder_) &&
-         FirstLine(admin_folder_ + "/gitdir") == workspace_.path + "/.git";
+  return FirstLineBeneath(git_folder_, admin_ + "/gitdir") == workspace_.path + "/.git";
 }
 
-absl::StatusOr<Git> Desk::OpenGit(bool with_files, bool with_admin) {
-  Git::Place place{git_folder_, with_files ? workspace_.path : "", with_admin ? admin_folder_ : ""};
-  return Git::Open(runner_, std::move(place), options_.timeout, stop_);
+absl::StatusOr<Git> Desk::OwnGit() const {
+  return Git::Open(runner_, {git_folder_, workspace_.path, Cat(git_folder_, "/", admin_)},
+                   options_.timeout, stop_);
 }
 
-absl::StatusOr<std::string> Desk::Commit(const std::string& name) {
-  CAPSTAN_ASSIGN_OR_RETURN(Git git, OpenGit(false, false));
-  absl::StatusOr<std::string> commit =
-      git.Run({"rev-parse", "--verify", "--quiet", "--end-of-options", name + "^{commit}"});
-  if (commit.ok() && IsCommitId(Trimmed(*commit))) return Trimmed(*commit);
-  if (absl::IsUnavailable(commit.status())) return commit.status();
+absl::StatusOr<Revision> Desk::Find(const std::string& name) {
+  const absl::StatusOr<std::string> found =
+      git_->Run({"rev-parse", "--quiet", name + "^{commit}", name + "^{tree}"});
+  if (absl::IsUnavailable(found.status())) return found.status();
+  const std::vector<std::string> ids = absl::StrSplit(Trimmed(found.value_or("")), '\n');
+  if (ids.size() == 2 && IsCommitId(ids[0]) && IsCommitId(ids[1])) return Revision{ids[0], ids[1]};
   return absl::NotFoundError(Cat(workspace_.repository, ": no commit ", name));
 }
 
@@ -160,19 +164,18 @@ absl::Status Desk::MakeFolder(const std::string& start, bool new_branch) {
   std::error_code error;
   fs::create_directories(workspace_.path, error);
   if (error) return Failed(workspace_.path, error);
-  CAPSTAN_ASSIGN_OR_RETURN(Git git, OpenGit(true, false));
   std::vector<std::string> arguments = {"worktree", "add",      "--quiet", "--force",
                                         "--lock",   "--reason", "capstan"};
   if (new_branch) arguments.insert(arguments.end(), {"--no-track", "-b", workspace_.branch});
   arguments.insert(arguments.end(), {"--", workspace_.path, start});
-  CAPSTAN_RETURN_IF_ERROR(git.Run(arguments).status());
+  CAPSTAN_RETURN_IF_ERROR(git_->WithFiles(workspace_.path).Run(arguments).status());
   return HasAdmin() ? absl::OkStatus()
-                    : absl::InternalError(admin_folder_ + ": git made another folder");
+                    : absl::InternalError(Cat(git_folder_, ": git made no ", admin_));
 }
 
 // Files that the last checkpoint does not have go, those of it come back.
 absl::Status Desk::PutBack() {
-  CAPSTAN_ASSIGN_OR_RETURN(Git git, OpenGit(true, true));
+  CAPSTAN_ASSIGN_OR_RETURN(Git git, OwnGit());
   CAPSTAN_RETURN_IF_ERROR(git.Run({"symbolic-ref", "HEAD", BranchRef(workspace_)}).status());
   CAPSTAN_RETURN_IF_ERROR(git.Run({"reset", "--hard", "--quiet"}).status());
   return git.Run({"clean", "-f", "-d", "--quiet"}).status();
@@ -181,22 +184,30 @@ absl::Status Desk::PutBack() {
 // The files of unfinished work, on top of the last checkpoint.
 absl::Status Desk::Restore(std::string_view kept) {
   const std::string prefix = OwnRef(workspace_, "wip-");
-  if (kept.substr(0, prefix.size()) != prefix || !CheckRef(kept).ok())
-    return absl::InvalidArgumentError(Cat("kept: got ", std::string(kept), ", want ", prefix, "<n>"));
-  CAPSTAN_ASSIGN_OR_RETURN(Git git, OpenGit(true, true));
+  if (kept.substr(0, prefix.size()) != prefix || !CheckRef(kept).ok()) {
+    return absl::InvalidArgumentError(
+        Cat("kept: got ", std::string(kept), ", want ", prefix, "<n>"));
+  }
+  CAPSTAN_ASSIGN_OR_RETURN(Git git, OwnGit());
   CAPSTAN_RETURN_IF_ERROR(
       git.Run({"read-tree", "--reset", "-u", Cat(std::string(kept), "^{tree}")}).status());
   return git.Run({"reset", "--quiet"}).status();
 }
 
+absl::Status Desk::MakeReady(const Revision& tip) {
+  if (HasFolder()) {
+    CAPSTAN_RETURN_IF_ERROR(Preserve(tip).status());
+    if (HasAdmin()) return PutBack();
+    CAPSTAN_RETURN_IF_ERROR(RemoveFolder());
+  }
+  return MakeFolder(workspace_.branch, false);
+}
+
 absl::Status Desk::RemoveAdmin() const {
-  const std::string of = FirstLine(admin_folder_ + "/gitdir");
-  if (!IsFolder(admin_folder_)) return absl::OkStatus();
+  const std::string of = FirstLineBeneath(git_folder_, admin_ + "/gitdir");
   if (!of.empty() && of != workspace_.path + "/.git")
-    return absl::InvalidArgumentError(Cat(admin_folder_, ": belongs to ", of));
-  std::error_code error;
-  fs::remove_all(admin_folder_, error);
-  return error ? Failed(admin_folder_, error) : absl::OkStatus();
+    return absl::InvalidArgumentError(Cat(git_folder_, "/", admin_, ": belongs to ", of));
+  return RemoveBeneath(git_folder_, admin_);
 }
 
 absl::Status Desk::RemoveFolder() {
@@ -265,30 +276,27 @@ absl::StatusOr<std::string> Desk::NewWorkRef(Git& git) {
 
 // With an index of its own: neither that of the workspace nor its folder in the repository need be
 // whole.
-absl::StatusOr<std::string> Desk::WorkTree(Git& git, const std::string& tip) {
+absl::StatusOr<std::string> Desk::WorkTree(const Revision& tip) {
+  Git git = git_->WithFiles(workspace_.path);
   const std::map<std::string, std::string> index = {
-      {"GIT_INDEX_FILE", Cat(git_folder_, "/capstan-index-", workspace_.id)}};
-  std::error_code ignored;
-  fs::remove(index.at("GIT_INDEX_FILE") + ".lock", ignored);
-  CAPSTAN_RETURN_IF_ERROR(git.Run({"read-tree", tip}, index).status());
+      {"GIT_INDEX_FILE", Cat(git_folder_, "/", PrivateIndex())}};
+  CAPSTAN_RETURN_IF_ERROR(git.Run({"read-tree", tip.commit}, index).status());
   const absl::Status added = AddEverything(git, index);
   absl::StatusOr<std::string> tree = git.Run({"write-tree"}, index);
-  fs::remove(index.at("GIT_INDEX_FILE"), ignored);
+  CAPSTAN_RETURN_IF_ERROR(RemoveBeneath(git_folder_, PrivateIndex()));
   CAPSTAN_RETURN_IF_ERROR(added);
   CAPSTAN_RETURN_IF_ERROR(tree.status());
-  return Trimmed(*tree);
+  return Trimmed(*std::move(tree));
 }
 
-absl::StatusOr<std::optional<std::string>> Desk::Preserve() {
-  CAPSTAN_ASSIGN_OR_RETURN(const std::string tip, Tip());
-  CAPSTAN_ASSIGN_OR_RETURN(Git git, OpenGit(true, false));
-  CAPSTAN_ASSIGN_OR_RETURN(const std::string tree, WorkTree(git, tip));
-  CAPSTAN_ASSIGN_OR_RETURN(const std::string before, git.Run({"rev-parse", tip + "^{tree}"}));
-  if (tree == Trimmed(before)) return std::nullopt;
+absl::StatusOr<std::optional<std::string>> Desk::Preserve(const Revision& tip) {
+  CAPSTAN_ASSIGN_OR_RETURN(const std::string tree, WorkTree(tip));
+  if (tree == tip.tree) return std::nullopt;
+  Git git = git_->WithFiles(workspace_.path);
   CAPSTAN_ASSIGN_OR_RETURN(
       const std::string commit,
-      CommitTree(git, tree, tip, Cat("Unfinished work of ", workspace_.id)));
-  CAPSTAN_ASSIGN_OR_RETURN(const std::string ref, NewWorkRef(git));
+      CommitTree(git, tree, tip.commit, Cat("Unfinished work of ", workspace_.id)));
+  CAPSTAN_ASSIGN_OR_RETURN(std::string ref, NewWorkRef(git));
   CAPSTAN_RETURN_IF_ERROR(git.Run({"update-ref", ref, commit, ""}).status());
   return ref;
 }
@@ -336,23 +344,19 @@ absl::StatusOr<Workspace> Workspaces::Create(std::string_view id, const std::str
   CAPSTAN_RETURN_IF_ERROR(CheckId(id));
   CAPSTAN_RETURN_IF_ERROR(CheckRef(base));
   Workspace workspace = Named(options_, id, repository);
-  CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, stop));
-  absl::StatusOr<std::string> begun = desk.Commit(OwnRef(workspace, "base"));
+  CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, std::move(stop)));
+  absl::StatusOr<Revision> begun = desk.Find(OwnRef(workspace, "base"));
   if (!begun.ok() && !absl::IsNotFound(begun.status())) return begun.status();
   if (!begun.ok()) {
-    CAPSTAN_ASSIGN_OR_RETURN(begun, desk.Commit(std::string(base)));
-    CAPSTAN_ASSIGN_OR_RETURN(Git git, desk.OpenGit(false, false));
+    CAPSTAN_ASSIGN_OR_RETURN(begun, desk.Find(std::string(base)));
     CAPSTAN_RETURN_IF_ERROR(
-        git.Run({"update-ref", OwnRef(workspace, "base"), *begun, ""}).status());
+        desk.git().Run({"update-ref", OwnRef(workspace, "base"), begun->commit, ""}).status());
   }
-  workspace.base_commit = *begun;
-  const absl::StatusOr<std::string> tip = desk.Tip();
-  if (tip.ok()) {
-    CAPSTAN_RETURN_IF_ERROR(Open(workspace, "", stop));
-    return workspace;
-  }
-  if (!absl::IsNotFound(tip.status())) return tip.status();
-  CAPSTAN_RETURN_IF_ERROR(desk.MakeFolder(workspace.base_commit, true));
+  workspace.base_commit = begun->commit;
+  const absl::StatusOr<Revision> tip = desk.Tip();
+  if (!tip.ok() && !absl::IsNotFound(tip.status())) return tip.status();
+  CAPSTAN_RETURN_IF_ERROR(tip.ok() ? desk.MakeReady(*tip)
+                                   : desk.MakeFolder(workspace.base_commit, true));
   return workspace;
 }
 
@@ -363,74 +367,67 @@ absl::StatusOr<Workspace> Workspaces::CreateEmpty(std::string_view id, std::stop
     CAPSTAN_RETURN_IF_ERROR(MakeEmptyRepository(repository));
   const Workspace workspace = Named(options_, id, repository);
   CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, stop));
-  if (!desk.Commit("refs/heads/main").ok()) {
-    CAPSTAN_ASSIGN_OR_RETURN(Git git, desk.OpenGit(false, false));
-    CAPSTAN_ASSIGN_OR_RETURN(const std::string tree, git.Run({"mktree"}));
+  if (!desk.Find("refs/heads/main").ok()) {
+    CAPSTAN_ASSIGN_OR_RETURN(const std::string tree, desk.git().Run({"mktree"}));
     CAPSTAN_ASSIGN_OR_RETURN(const std::string commit,
-                             git.Run({"commit-tree", "-m", "Empty", Trimmed(tree)}));
+                             desk.git().Run({"commit-tree", "-m", "Empty", Trimmed(tree)}));
     CAPSTAN_RETURN_IF_ERROR(
-        git.Run({"update-ref", "refs/heads/main", Trimmed(commit), ""}).status());
+        desk.git().Run({"update-ref", "refs/heads/main", Trimmed(commit), ""}).status());
   }
-  return Create(id, repository, "main", stop);
+  return Create(id, repository, "main", std::move(stop));
 }
 
 absl::Status Workspaces::Open(const Workspace& workspace, std::string_view kept,
                               std::stop_token stop) {
-  CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, stop));
-  CAPSTAN_RETURN_IF_ERROR(desk.Tip().status());
-  bool whole = false;
-  if (desk.HasFolder()) {
-    CAPSTAN_RETURN_IF_ERROR(desk.Preserve().status());
-    whole = desk.HasAdmin();
-    CAPSTAN_RETURN_IF_ERROR(whole ? desk.PutBack() : desk.RemoveFolder());
-  }
-  if (!whole) CAPSTAN_RETURN_IF_ERROR(desk.MakeFolder(workspace.branch, false));
+  CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, std::move(stop)));
+  CAPSTAN_ASSIGN_OR_RETURN(const Revision tip, desk.Tip());
+  CAPSTAN_RETURN_IF_ERROR(desk.MakeReady(tip));
   return kept.empty() ? absl::OkStatus() : desk.Restore(kept);
 }
 
 absl::StatusOr<std::string> Workspaces::Fingerprint(const Workspace& workspace,
                                                     std::stop_token stop) {
-  CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, stop));
+  CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, std::move(stop)));
   if (!desk.HasFolder()) return absl::FailedPreconditionError(workspace.path + ": is not there");
-  CAPSTAN_ASSIGN_OR_RETURN(const std::string tip, desk.Tip());
-  CAPSTAN_ASSIGN_OR_RETURN(Git git, desk.OpenGit(true, false));
-  return desk.WorkTree(git, tip);
+  CAPSTAN_ASSIGN_OR_RETURN(const Revision tip, desk.Tip());
+  return desk.WorkTree(tip);
 }
 
 absl::StatusOr<std::string> Workspaces::Checkpoint(const Workspace& workspace,
                                                    std::string_view message, std::stop_token stop) {
-  CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, stop));
+  CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, std::move(stop)));
   if (!desk.HasFolder() || !desk.HasAdmin())
     return absl::FailedPreconditionError(workspace.path + ": is not there; open it");
-  CAPSTAN_ASSIGN_OR_RETURN(const std::string tip, desk.Tip());
-  CAPSTAN_ASSIGN_OR_RETURN(Git git, desk.OpenGit(true, true));
+  CAPSTAN_ASSIGN_OR_RETURN(Revision tip, desk.Tip());
+  CAPSTAN_ASSIGN_OR_RETURN(Git git, desk.OwnGit());
   CAPSTAN_RETURN_IF_ERROR(desk.AddEverything(git, {}));
   CAPSTAN_ASSIGN_OR_RETURN(const std::string tree, git.Run({"write-tree"}));
-  CAPSTAN_ASSIGN_OR_RETURN(const std::string before, git.Run({"rev-parse", tip + "^{tree}"}));
-  if (tree == before) return tip;
-  CAPSTAN_ASSIGN_OR_RETURN(const std::string commit,
-                           desk.CommitTree(git, Trimmed(tree), tip, message));
-  CAPSTAN_RETURN_IF_ERROR(git.Run({"update-ref", BranchRef(workspace), commit, tip}).status());
+  if (Trimmed(tree) == tip.tree) return std::move(tip.commit);
+  CAPSTAN_ASSIGN_OR_RETURN(std::string commit,
+                           desk.CommitTree(git, Trimmed(tree), tip.commit, message));
+  CAPSTAN_RETURN_IF_ERROR(
+      git.Run({"update-ref", BranchRef(workspace), commit, tip.commit}).status());
   return commit;
 }
 
 absl::StatusOr<std::optional<std::string>> Workspaces::PreserveWork(const Workspace& workspace,
                                                                     std::stop_token stop) {
-  CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, stop));
+  CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, std::move(stop)));
   if (!desk.HasFolder()) return std::nullopt;
-  return desk.Preserve();
+  CAPSTAN_ASSIGN_OR_RETURN(const Revision tip, desk.Tip());
+  return desk.Preserve(tip);
 }
 
 absl::StatusOr<Diffstat> Workspaces::Changes(const Workspace& workspace, std::stop_token stop) {
   if (!IsCommitId(workspace.base_commit))
     return absl::InvalidArgumentError("base_commit: got no commit id, want one");
-  CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, stop));
-  CAPSTAN_ASSIGN_OR_RETURN(const std::string tip, desk.Tip());
-  CAPSTAN_ASSIGN_OR_RETURN(Git git, desk.OpenGit(false, false));
+  CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, std::move(stop)));
+  CAPSTAN_ASSIGN_OR_RETURN(const Revision tip, desk.Tip());
   CAPSTAN_ASSIGN_OR_RETURN(
       const std::string text,
-      git.Run({"diff-tree", "-r", "--numstat", "-z", "--no-renames", "--no-ext-diff",
-               "--no-textconv", "--ignore-submodules=none", workspace.base_commit, tip}));
+      desk.git().Run({"diff-tree", "-r", "--numstat", "-z", "--no-renames", "--no-ext-diff",
+                      "--no-textconv", "--ignore-submodules=none", workspace.base_commit,
+                      tip.commit}));
   Diffstat stat;
   for (absl::string_view record : absl::StrSplit(text, '\0', absl::SkipEmpty())) {
     CAPSTAN_ASSIGN_OR_RETURN(FileChange change, ReadChange(record));
@@ -443,8 +440,11 @@ absl::StatusOr<Diffstat> Workspaces::Changes(const Workspace& workspace, std::st
 }
 
 absl::Status Workspaces::Remove(const Workspace& workspace, std::stop_token stop) {
-  CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, stop));
-  if (desk.HasFolder()) CAPSTAN_RETURN_IF_ERROR(desk.Preserve().status());
+  CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, std::move(stop)));
+  if (desk.HasFolder()) {
+    CAPSTAN_ASSIGN_OR_RETURN(const Revision tip, desk.Tip());
+    CAPSTAN_RETURN_IF_ERROR(desk.Preserve(tip).status());
+  }
   return desk.RemoveFolder();
 }
 

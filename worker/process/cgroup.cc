@@ -119,6 +119,11 @@ std::vector<CgroupParent> FindCgroupParents(const std::string& path) {
       parents.push_back({controller, FolderOf(mount, path_of(controller)), false});
     }
   }
+  // Joining one takes milliseconds; the pids controller of version 1 serves for killing too.
+  const bool pids_v1 = std::any_of(parents.begin(), parents.end(), [](const CgroupParent& parent) {
+    return !parent.v2 && parent.controller == "pids";
+  });
+  if (pids_v1) std::erase_if(parents, [](const CgroupParent& p) { return p.controller.empty(); });
   return parents;
 }
 
@@ -145,7 +150,7 @@ bool LimitProcesses(const std::string& folder, int count) {
 
 bool LimitCpu(const std::string& folder, bool v2, double cpus) {
   const std::string probe = folder + (v2 ? "/cpu.max" : "/cpu.cfs_quota_us");
-  if (cpus <= 0) return Exists(probe);
+  if (cpus <= 0) return Exists(probe);  // version 2, where one folder serves all
   const auto quota = static_cast<std::int64_t>(cpus * kCpuPeriodMicros);
   if (v2) return WriteFile(probe, Cat(quota, " ", kCpuPeriodMicros));
   return WriteFile(folder + "/cpu.cfs_period_us", Cat(kCpuPeriodMicros)) &&
@@ -164,6 +169,7 @@ bool Limit(const CgroupParent& parent, const std::string& folder, const Limits& 
 Cgroup::Cgroup(const std::vector<CgroupParent>& parents, const std::string& name,
                const Limits& limits) {
   for (const CgroupParent& parent : parents) {
+    if (parent.controller == "cpu" && !parent.v2 && limits.cpus <= 0) continue;
     // Fails where the parent has processes of its own: version 2 gives no limits then.
     if (parent.v2 && !parent.controller.empty())
       WriteFile(parent.folder + "/cgroup.subtree_control", "+" + parent.controller);

@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -32,6 +33,7 @@ namespace {
 
 constexpr int kLowestFd = 10;  // above those that a supervisor is started with
 constexpr size_t kPieceBytes = 64 << 10;
+constexpr std::int64_t kMostProbeBytes = 4096;
 constexpr size_t kMostReportBytes = 1 << 20;
 constexpr absl::Duration kSupervisorPatience = absl::Seconds(20);  // beyond its own deadline
 
@@ -69,13 +71,24 @@ struct Pipe {
   Fd write;
 };
 
-absl::StatusOr<Pipe> MakePipe() {
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) return Errno("pipe");
+absl::StatusOr<Pipe> Raise(const int (&ends)[2]) {
   Pipe pipe{Fd(ends[0]), Fd(ends[1])};
   CAPSTAN_ASSIGN_OR_RETURN(pipe.read, Raise(std::move(pipe.read)));
   CAPSTAN_ASSIGN_OR_RETURN(pipe.write, Raise(std::move(pipe.write)));
   return pipe;
+}
+
+// For what is written here: a reader that is gone is an error there, and no signal.
+absl::StatusOr<Pipe> MakeControl() {
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return Errno("control");
+  return Raise(ends);
+}
+
+absl::StatusOr<Pipe> MakePipe() {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return Errno("pipe");
+  return Raise(ends);
 }
 
 Result NotStarted(const absl::Status& why) {
@@ -100,7 +113,7 @@ class Run {
   void Follow(int stop_event);
   bool Read(Fd& from, const std::function<void(std::string_view)>& take);
   void TakeOutput(Stream stream, std::string_view piece);
-  void Tell(char what) { (void)!write(control_.get(), &what, 1); }
+  void Tell(char what) { send(control_.get(), &what, 1, MSG_NOSIGNAL); }
   Result Conclude();
 
   const Spec& spec_;
@@ -123,7 +136,7 @@ absl::Status Run::Start(const std::string& supervisor, const Options& options) {
   CAPSTAN_ASSIGN_OR_RETURN(const Fd input, MemoryFile("input", spec_.input));
   CAPSTAN_ASSIGN_OR_RETURN(Pipe out, MakePipe());
   CAPSTAN_ASSIGN_OR_RETURN(Pipe err, MakePipe());
-  CAPSTAN_ASSIGN_OR_RETURN(Pipe control, MakePipe());
+  CAPSTAN_ASSIGN_OR_RETURN(Pipe control, MakeControl());
   CAPSTAN_ASSIGN_OR_RETURN(Pipe report, MakePipe());
   CAPSTAN_RETURN_IF_ERROR(Spawn(supervisor, input.get(), out.write.get(), err.write.get(),
                                 order_file.get(), control.read.get(), report.write.get()));
@@ -288,17 +301,19 @@ absl::StatusOr<std::string> FindSupervisor(const Options& options) {
   return std::string(real);
 }
 
-// Runs the only program that is known to be there, in a sandbox.
-Result Try(const std::string& supervisor, const Options& options) {
+// Runs the only program that is known to be there, in a sandbox; says what went wrong.
+absl::Status Try(const std::string& supervisor, const Options& options) {
   Spec spec;
   spec.argv = {supervisor, "--version"};
   spec.limits.timeout = absl::Seconds(30);
+  spec.limits.output_bytes = kMostProbeBytes;
   spec.sandbox.readable = {supervisor};
-  return SupervisedRunner(supervisor, options).Run(spec, [](Stream, std::string_view) {}, {});
-}
-
-bool Works(const Result& result) {
-  return result.end == Result::End::kExited && result.exit_code == 0;
+  std::string said;
+  const Result result = SupervisedRunner(supervisor, options)
+                            .Run(spec, [&](Stream, std::string_view text) { said += text; }, {});
+  if (result.end == Result::End::kExited && result.exit_code == 0) return absl::OkStatus();
+  return absl::FailedPreconditionError(Cat("no sandbox on this machine: ", result.message,
+                                           " (exit code ", result.exit_code, ") ", said));
 }
 
 }  // namespace
@@ -306,17 +321,14 @@ bool Works(const Result& result) {
 absl::StatusOr<std::unique_ptr<Runner>> MakeRunner(const Options& options) {
   CAPSTAN_ASSIGN_OR_RETURN(std::string supervisor, FindSupervisor(options));
   RemoveStaleCgroups(FindCgroupParents(options.cgroup));
-  const Result tried = Try(supervisor, options);
-  if (!Works(tried))
-    return absl::FailedPreconditionError(
-        Cat("no sandbox on this machine: ", tried.message, " (exit code ", tried.exit_code, ")"));
+  CAPSTAN_RETURN_IF_ERROR(Try(supervisor, options));
   return std::make_unique<SupervisedRunner>(std::move(supervisor), options);
 }
 
 Abilities AbilitiesHere(const Options& options) {
   Abilities abilities;
   const absl::StatusOr<std::string> supervisor = FindSupervisor(options);
-  abilities.namespaces = supervisor.ok() && Works(Try(*supervisor, options));
+  abilities.namespaces = supervisor.ok() && Try(*supervisor, options).ok();
   Limits limits;
   limits.memory_bytes = 1 << 30;
   limits.cpus = 1;

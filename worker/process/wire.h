@@ -14,7 +14,7 @@ namespace capstan::process {
 
 // The file descriptors that a supervisor is started with, besides 0, 1 and 2, which its child gets.
 inline constexpr int kOrderFd = 3;    // an encoded Order, to the end of the file
-inline constexpr int kControlFd = 4;  // read end; kStop, kKill; end of file means kKill
+inline constexpr int kControlFd = 4;  // to read kStop and kKill; its end means kKill
 inline constexpr int kReportFd = 5;   // write end; an encoded Result, then the end
 
 inline constexpr char kStop = 'S';  // SIGTERM to the first process, all are killed after the grace

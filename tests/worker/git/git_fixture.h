@@ -22,16 +22,19 @@ namespace capstan::git {
 class GitFixture : public ::testing::Test {
  protected:
   void SetUp() override {
-    process::Options options;
-    options.supervisor = CAPSTAN_SUPERVISOR;
-    options.grace = absl::Milliseconds(300);
-    auto runner = process::MakeRunner(options);
+    static const auto runner = process::MakeRunner(SupervisorOfTests());
     ASSERT_TRUE(runner.ok()) << runner.status();
-    runner_ = *std::move(runner);
-    workspaces_ = std::make_unique<Workspaces>(*runner_, WorkspacesOptions{root()});
+    workspaces_ = std::make_unique<Workspaces>(**runner, WorkspacesOptions{root()});
     Shell(
         "git init -q -b main $REPO && cd $REPO && echo one > a.txt && echo ignored > .gitignore &&"
         "git add . && git commit -qm first");
+  }
+
+  static process::Options SupervisorOfTests() {
+    process::Options options;
+    options.supervisor = CAPSTAN_SUPERVISOR;
+    options.grace = absl::Milliseconds(300);
+    return options;
   }
 
   std::string root() const { return folder_.path() + "/workspaces"; }
@@ -80,7 +83,6 @@ class GitFixture : public ::testing::Test {
   }
 
   testing::TemporaryDirectory folder_;
-  std::unique_ptr<process::Runner> runner_;
   std::unique_ptr<Workspaces> workspaces_;
 };
 

@@ -318,6 +318,29 @@ TEST_F(RepositoryTest, ObjectsThatLieOutsideAreNotReached) {
   EXPECT_THAT(workspaces_->Create("x", repository(), "main"), Not(IsOk()));
 }
 
+TEST_F(RepositoryTest, FoldersThatLieOutsideAreNotRemoved) {
+  Shell(
+      "mkdir -p $OUTSIDE/task-1 $OUTSIDE/heads/capstan && echo kept > $OUTSIDE/task-1/file &&"
+      "echo kept > $OUTSIDE/heads/capstan/task-1.lock && ln -s $OUTSIDE $GITDIR/worktrees");
+
+  EXPECT_THAT(workspaces_->Create("task-1", repository(), "main"), Not(IsOk()));
+  Shell(
+      "rm $GITDIR/worktrees && mv $GITDIR/refs/heads $GITDIR/h && ln -s $OUTSIDE/heads "
+      "$GITDIR/refs/heads");
+  EXPECT_THAT(workspaces_->Create("task-1", repository(), "main"), Not(IsOk()));
+
+  EXPECT_EQ(ReadFile(outside() + "/task-1/file"), "kept\n");
+  EXPECT_EQ(ReadFile(outside() + "/heads/capstan/task-1.lock"), "kept\n");
+}
+
+TEST_F(RepositoryTest, APipeInPlaceOfAFileHoldsNobody) {
+  const Workspace workspace = CreateOne();
+  Shell("rm $GITDIR/worktrees/task-1/gitdir && mkfifo $GITDIR/worktrees/task-1/gitdir");
+
+  EXPECT_OK(workspaces_->Open(workspace));
+  EXPECT_EQ(ReadFile(workspace.path + "/a.txt"), "one\n");
+}
+
 TEST_F(RepositoryTest, RefsThatLieOutsideAreNotWritten) {
   Shell(
       "mkdir -p $OUTSIDE && mv $GITDIR/refs/heads $OUTSIDE/heads && ln -s $OUTSIDE/heads "

@@ -197,6 +197,22 @@ TEST_F(ProcessTest, S4_44_ThePeakOfItsMemoryIsReported) {
   EXPECT_THAT(result.peak_memory_bytes, Gt(90'000'000));
 }
 
+TEST_F(ProcessTest, WithoutACgroupEverythingEndsAndMemoryIsStillReported) {
+  Options options = TestOptions();
+  options.cgroup = "/no/such/cgroup";
+  const auto runner = MakeRunner(options);
+  ASSERT_OK(runner);
+
+  const Result result = (*runner)->Run(
+      Script("setsid sleep 86400.015625 & head -c 100000000 /dev/zero | tail -c 100000000 | wc -c"),
+      [](Stream, std::string_view) {}, {});
+
+  EXPECT_EQ(result.exit_code, 0) << result.message;
+  EXPECT_THAT(result.peak_memory_bytes, Gt(90'000'000));
+  EXPECT_EQ(result.orphans.size(), 1u);
+  EXPECT_EQ(ProcessesWith("86400.015625"), 0);
+}
+
 TEST_F(ProcessTest, SecretsAreFilesOfItsOwn) {
   Spec spec = Script(
       "stat -c %a-%U $CAPSTAN_SECRETS/token; cat $CAPSTAN_SECRETS/token;"

@@ -1,5 +1,7 @@
 // The sandbox of a worker that is not root: namespaces of its own user.
 #include <grp.h>
+#include <linux/capability.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -65,6 +67,45 @@ TEST_F(UserTest, AnOrdinaryUsersChildIsWalledInToo) {
 
   EXPECT_TRUE(worked);
   EXPECT_TRUE(std::filesystem::exists(workspace_.path() + "/file"));
+}
+
+// As in a container that runs as root with few rights.
+TEST_F(UserTest, RootWithoutTheRightToMountIsWalledInToo) {
+  ASSERT_EQ(chown(workspace_.path().c_str(), geteuid(), getegid()), 0);
+  const Spec spec = Script(
+      "test $(id -u) = 65534 && echo text > file && test ! -e /root && ! cat /etc/shadow &&"
+      "grep -q 'CapEff:.0000000000000000' /proc/self/status");
+
+  const pid_t pid = fork();
+  if (pid == 0) {
+    prctl(PR_CAPBSET_DROP, CAP_SYS_ADMIN, 0, 0, 0);
+    const auto runner = MakeRunner(UserOptions());
+    if (!runner.ok()) _exit(2);
+    const Result result = (*runner)->Run(spec, [](Stream, std::string_view) {}, {});
+    _exit(result.end == Result::End::kExited ? result.exit_code : 3);
+  }
+  int status = 0;
+  waitpid(pid, &status, 0);
+
+  EXPECT_EQ(status, 0);
+  EXPECT_TRUE(std::filesystem::exists(workspace_.path() + "/file"));
+}
+
+TEST_F(UserTest, WithoutACgroupItsProcessesAreLimitedToo) {
+  Spec spec = Script("for i in $(seq 100); do sleep 86400.03125 & done");
+  spec.limits.max_processes = 30;
+
+  const bool limited = AsSomebody([&] {
+    Options options = UserOptions();
+    options.cgroup = "/no/such/cgroup";
+    const auto runner = MakeRunner(options);
+    if (!runner.ok()) return false;
+    const Result result = (*runner)->Run(spec, [](Stream, std::string_view) {}, {});
+    return result.orphans.size() > 20 && result.orphans.size() <= 30;
+  });
+
+  EXPECT_TRUE(limited);
+  EXPECT_EQ(ProcessesWith("86400.03125"), 0);
 }
 
 TEST_F(UserTest, ADaemonOfAnOrdinaryUserIsGone) {

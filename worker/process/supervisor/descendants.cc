@@ -74,9 +74,18 @@ bool IsBelow(const std::map<pid_t, Entry>& all, pid_t pid, pid_t ancestor) {
   return false;
 }
 
+// Whose parents ended are its children now: with none it has no descendants either. Where the
+// kernel has no such file, it may have.
+bool MayHaveDescendants(pid_t ancestor) {
+  std::ifstream file(Cat("/proc/", ancestor, "/task/", ancestor, "/children"));
+  pid_t child = 0;
+  return !file || static_cast<bool>(file >> child);
+}
+
 }  // namespace
 
 std::vector<Orphan> DescendantsOf(pid_t ancestor) {
+  if (!MayHaveDescendants(ancestor)) return {};
   const std::map<pid_t, Entry> all = AllProcesses();
   std::vector<Orphan> found;
   for (const auto& [pid, entry] : all) {

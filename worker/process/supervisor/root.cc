@@ -154,10 +154,15 @@ absl::Status TakeGiven(const Order& order, const IdMaps& maps, Tree& tree) {
   for (const std::string& path : sandbox.writable) given.emplace_back(path, kWritable);
   std::stable_sort(given.begin(), given.end(),
                    [](const auto& a, const auto& b) { return a.first.size() < b.first.size(); });
+  constexpr std::uint64_t kResolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
   for (const auto& [path, attributes] : given) {
-    CAPSTAN_ASSIGN_OR_RETURN(Piece piece, Take(path, attributes, maps.For(path),
-                                               RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS));
-    tree.pieces.push_back(std::move(piece));
+    const int id_map = maps.For(path);
+    absl::StatusOr<Piece> piece = Take(path, attributes, id_map, kResolve);
+    // To read, what everybody may read has to do where the file system cannot map.
+    if (!piece.ok() && id_map >= 0 && attributes == kReadOnly)
+      piece = Take(path, attributes, -1, kResolve);
+    if (!piece.ok()) return piece.status();
+    tree.pieces.push_back(*std::move(piece));
   }
   return absl::OkStatus();
 }

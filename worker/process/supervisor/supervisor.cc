@@ -104,17 +104,20 @@ absl::Status Supervisor::MakeSecretsFolder() {
 absl::Status Supervisor::Start() {
   child_order_ = order_;
   const Sandbox& sandbox = order_.spec.sandbox;
-  if (!as_root_ || !sandbox.enabled) {
+  if (!as_root_ && geteuid() != 0) {
     child_order_.user = geteuid();
     child_order_.group = getegid();
-  } else {
+  } else if (as_root_ && !sandbox.enabled) {
+    child_order_.user = 0;
+    child_order_.group = 0;
+  } else if (as_root_) {
     std::vector<std::string> paths = sandbox.writable;
     paths.insert(paths.end(), sandbox.readable.begin(), sandbox.readable.end());
     CAPSTAN_ASSIGN_OR_RETURN(maps_, IdMaps::Make(paths, order_.user, order_.group));
   }
-  // So that it can open /dev/stdout.
+  // So that it can open /dev/stdout. Without root it is the worker's user already.
   for (int fd : {STDOUT_FILENO, STDERR_FILENO})
-    (void)!fchown(fd, child_order_.user, child_order_.group);
+    if (as_root_) (void)!fchown(fd, child_order_.user, child_order_.group);
   CAPSTAN_RETURN_IF_ERROR(MakeSecretsFolder());
   cgroup_ = std::make_unique<Cgroup>(FindCgroupParents(order_.cgroup), CgroupName(getpid()),
                                      order_.spec.limits);
@@ -144,7 +147,8 @@ absl::Status Supervisor::StartInit() {
   }
   other.Close();
   if (!as_root_) {
-    CAPSTAN_RETURN_IF_ERROR(WriteIdMap(init_, geteuid(), geteuid(), getegid(), getegid(), false));
+    CAPSTAN_RETURN_IF_ERROR(
+        WriteIdMap(init_, child_order_.user, geteuid(), child_order_.group, getegid(), false));
   }
   for (int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) close(fd);
   if (!cgroup_->Add(init_)) return absl::ErrnoToStatus(errno, "cgroup");
@@ -244,6 +248,12 @@ void Supervisor::Follow() {
 
 // ---- end -------------------------------------------------------------------------------------
 
+std::string MessageFor(const Result& result) {
+  if (result.end == Result::End::kStopped) return "stopped";
+  if (result.end == Result::End::kSignalled) return Cat("killed by signal ", result.signal);
+  return "";
+}
+
 // An init is gone only when everything in its namespace is.
 void Supervisor::KillAll() {
   if (init_ <= 0) return;
@@ -270,6 +280,7 @@ void Supervisor::Finish() {
     result_.end = Result::End::kOutOfMemory;
     result_.message = Cat("used more than ", order_.spec.limits.memory_bytes, " bytes of memory");
   }
+  if (result_.message.empty()) result_.message = MessageFor(result_);
 }
 
 Result Supervisor::Run() {
