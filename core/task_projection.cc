@@ -112,7 +112,9 @@ void ApplyTaskEvent(const v1::ExecutionEvent& event, Execution& execution) {
       return;
     case v1::ExecutionEvent::kApprovalEnded:
       for (StepStatus& step : *execution.mutable_steps()) {  // it is asked about one at a time
-        if (step.state() == StepStatus::STATE_WAITING) step.set_state(StepStatus::STATE_PENDING);
+        if (step.state() != StepStatus::STATE_WAITING) continue;
+        step.set_state(execution.approval().question() ? StepStatus::STATE_RUNNING
+                                                       : StepStatus::STATE_PENDING);
       }
       return;
     default:

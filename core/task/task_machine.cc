@@ -493,11 +493,16 @@ Transition On(const Task& task, const Signalled& signalled, absl::Time now) {
     out.put_away = true;
     return out;
   }
+  if (settles != nullptr && (!message.empty() || task.data.has_ending())) {
+    TaskState::Step& step = b.Step(*Waiting(b.data()));  // it does not matter any more
+    b.SetState(step, step.question() ? StepStatus::STATE_RUNNING : StepStatus::STATE_PENDING);
+    settles = nullptr;
+  }
   if (!message.empty()) {
     return Finish(std::move(b), Execution::STATE_CANCELLED, Execution::FAILURE_REASON_UNSPECIFIED,
                   std::move(message));
   }
-  if (settles != nullptr && !task.data.has_ending()) {
+  if (settles != nullptr) {
     const std::string words = absl::StrCat(settles->caller, ": ", settles->reason);
     std::optional<Transition> end = Settle(b, *Waiting(b.data()), settles->approve, words);
     if (end.has_value()) return *std::move(end);

@@ -180,6 +180,15 @@ std::optional<Transition> LookAtGate(Builder& b, const v1::WorkflowStep& definit
 
 // ---- iterations
 
+// An iteration of it is being worked on, and does not only begin with this transition.
+bool RunsAlready(const Builder& b, const TaskState::Step& step) {
+  const auto& before = b.task().data.steps();
+  return IsWorking(step) && std::any_of(before.begin(), before.end(), [&](const auto& one) {
+           return one.name() == step.name() && IsWorking(one) && one.attempt() == step.attempt() &&
+                  one.iteration() == step.iteration();
+         });
+}
+
 // What of the budget is neither spent nor reserved.
 std::int64_t BudgetLeft(const Builder& b) {
   std::int64_t left =
@@ -438,11 +447,12 @@ Transition GoBack(Builder b, const std::string& from, const std::string& to, std
   for (const std::string& name : again) {
     TaskState::Step& step = b.Step(name);
     reset.add_steps(name);
-    if (IsWorking(step)) {
+    if (RunsAlready(b, step)) {
       step.set_restarts(true);
       b.out().stop.push_back(name);
       continue;
     }
+    std::erase_if(b.out().run, [&](const StepRun& run) { return run.step == name; });
     if (step.state() == StepStatus::STATE_WAITING && !step.approval().ended())
       b.EndApproval(step, ApprovalSummary::STATE_VOID, absl::StrCat("the task goes back to ", to));
     Reset(b, step);
@@ -475,15 +485,9 @@ Transition Finish(Builder b, Execution::State state, Execution::FailureReason re
   if (b.data().has_ending()) return Advance(std::move(b));
   std::vector<std::string> working;
   for (TaskState::Step& step : *b.data().mutable_steps()) {
-    if (!IsWorking(step)) continue;
-    const bool ran = std::any_of(
-        b.task().data.steps().begin(), b.task().data.steps().end(), [&](const auto& before) {
-          return before.name() == step.name() && IsWorking(before) &&
-                 before.attempt() == step.attempt() && before.iteration() == step.iteration();
-        });
-    if (ran) {
+    if (RunsAlready(b, step)) {
       working.push_back(step.name());
-    } else {  // was about to begin in this very transition
+    } else if (IsWorking(step)) {  // was about to begin in this very transition
       step.set_reserved_microusd(0);
       step.set_not_before(absl::ToUnixMicros(b.now()));
     }
