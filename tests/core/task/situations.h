@@ -27,7 +27,8 @@ inline const absl::Time kNow = absl::FromUnixSeconds(1'800'000'000);
 inline absl::StatusOr<std::string> ReadPartOfTest(std::string_view kind, std::string_view) {
   if (kind == "schemas") {
     return R"({"type": "object", "required": ["status"],
-               "properties": {"status": {"enum": ["complete", "continue", "blocked"]}}})";
+               "properties": {"status": {"enum": ["complete", "continue", "blocked"]},
+                              "artifact": {"type": "string"}}})";
   }
   return "Do it.\n";
 }
