@@ -40,6 +40,7 @@
 #include "worker/policy/policy_store.h"
 #include "worker/policy/rego_policy_engine.h"
 #include "worker/runner.h"
+#include "worker/task/task_parts.h"
 #include "worker/thread_pool.h"
 
 namespace capstan::worker {
@@ -194,6 +195,8 @@ absl::Status Serve(const config::v1::WorkerConfig& config, const sigset_t& ends)
   CAPSTAN_ASSIGN_OR_RETURN(const auto reader, storage::OpenReader(store, observer, clock));
   CAPSTAN_ASSIGN_OR_RETURN(const auto feed, storage::OpenFeedTailer(store, observer, clock));
 
+  CAPSTAN_ASSIGN_OR_RETURN(const auto tasks, storage::OpenTaskStore(store, observer, clock));
+
   Fence fence(clock, lease_ttl);
   ActionEffects effects(catalog, *engine, conditions, *client, clock, *tracer, worker_metrics,
                         actions);
@@ -204,7 +207,13 @@ absl::Status Serve(const config::v1::WorkerConfig& config, const sigset_t& ends)
                 {.max_executions = static_cast<int>(config.lease().max_executions()),
                  .per_parent_in_flight = static_cast<int>(config.limits().per_parent_in_flight()),
                  .start_deadline = actions.start_deadline});
-  Keeper keeper(*leases, held, {&runner}, pool, fence, clock, store_metrics,
+  CAPSTAN_ASSIGN_OR_RETURN(
+      const std::unique_ptr<TaskParts> task_parts,
+      TaskParts::Make(config, {*committer, *leases, *tasks, *engine, held, pool, clock, *tracer,
+                               worker_metrics}));
+  std::vector<Advancer*> advancers = {&runner};
+  if (task_parts != nullptr) advancers.push_back(&task_parts->runner());
+  Keeper keeper(*leases, held, std::move(advancers), pool, fence, clock, store_metrics,
                 {.info = {HostName(), kVersion},
                  .lease_ttl = lease_ttl,
                  .heartbeat = config::ToDuration(config.lease().heartbeat())});

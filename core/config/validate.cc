@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <fstream>
+#include <map>
 #include <iterator>
 #include <set>
 
@@ -134,6 +135,33 @@ absl::Status CheckKubernetes(const v1::KubernetesConfig& kubernetes) {
   return absl::OkStatus();
 }
 
+absl::Status CheckTasks(const v1::TasksConfig& tasks) {
+  const auto absolute = [](const std::string& field, const std::string& path) {
+    return absl::StartsWith(path, "/") ? absl::OkStatus() : Want(field, path, "an absolute path");
+  };
+  if (tasks.workspace_dir().empty()) return absl::OkStatus();  // it takes none
+  CAPSTAN_RETURN_IF_ERROR(absolute("tasks.workspace_dir", tasks.workspace_dir()));
+  for (const std::string& folder : tasks.repositories())
+    CAPSTAN_RETURN_IF_ERROR(absolute("tasks.repositories", folder));
+  for (const std::string& path : tasks.readable())
+    CAPSTAN_RETURN_IF_ERROR(absolute("tasks.readable", path));
+  if (tasks.supervisor().empty()) return Want("tasks.supervisor", "", "a program");
+  const std::map<std::string, bool> there = {
+      {"", true},
+      {"claude_cli", !tasks.claude_cli().program().empty()},
+      {"messages_api", !tasks.messages_api().base_url().empty()},
+      {"scripted", !tasks.script_file().empty()}};
+  const auto engine = there.find(tasks.engine());
+  if (engine == there.end())
+    return Want("tasks.engine", tasks.engine(), "claude_cli, messages_api, scripted or nothing");
+  if (!engine->second) {
+    return Want("tasks.engine", tasks.engine(),
+                "an engine that is set up: tasks.claude_cli.program, tasks.messages_api.base_url "
+                "or tasks.script_file");
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status Validate(const v1::ServerConfig& config) {
@@ -169,6 +197,7 @@ absl::Status Validate(const v1::WorkerConfig& config) {
   if (const std::uint32_t limit = config.limits().per_parent_in_flight(); limit > kMostPerParent) {
     return Want(kMayBeZero, absl::StrCat(limit), absl::StrCat("at most ", kMostPerParent));
   }
+  CAPSTAN_RETURN_IF_ERROR(CheckTasks(config.tasks()));
   const absl::Duration ttl = ToDuration(config.lease().ttl());
   if (ToDuration(config.lease().heartbeat()) * 3 > ttl) {
     return Want("lease.heartbeat", absl::FormatDuration(ToDuration(config.lease().heartbeat())),

@@ -271,7 +271,9 @@ void TakeNote(Builder& b, TaskState::Step& step, const IterationEnded& ended) {
   if (!ended.answer_artifact.empty() || !ended.text_artifact.empty())
     step.clear_artifact_execution();
   if (!ended.answer.is_null()) b.steps()[ended.step]["output"] = ended.answer;
-  if (!ended.commit.empty()) {
+  if (ended.kept.has_value()) b.data().set_kept_work(*ended.kept);
+  if (!ended.commit.empty()) b.data().clear_kept_work();
+  if (!ended.commit.empty() && ended.commit != b.data().workspace().head_commit()) {
     b.data().mutable_workspace()->set_head_commit(ended.commit);
     v1::WorkCommitted& committed = *b.Event().mutable_work_committed();
     committed.set_commit(ended.commit);

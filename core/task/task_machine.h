@@ -46,6 +46,8 @@ struct Task {
   const v1::Workflow* workflow = nullptr;  // the definition it is pinned to
   // What is known of steps, as in workflow::Values.
   nlohmann::json steps = nlohmann::json::object();
+  // An emergency stop that is in force: nothing begins. Not stored; whoever stores finds out.
+  std::optional<machine::StoppedBy> stopped = std::nullopt;
   // Variables of the worker's environment that workflows may read.
   std::map<std::string, std::string> environment = {};
 };
@@ -103,6 +105,8 @@ struct IterationEnded {
   std::string text_artifact = {};
   nlohmann::json answer = nullptr;  // for conditions
   std::string commit = {};          // the work was committed
+  // Or kept beside the branch, under this name; empty: there was nothing to keep.
+  std::optional<std::string> kept = std::nullopt;
   // Of its answer and its work: the same again means no progress. Empty: not known.
   std::string digest = {};
   std::vector<std::string> warnings = {};
@@ -161,6 +165,10 @@ struct Transition {
   std::vector<machine::Transition::Approval> approvals;
   bool store_decision = false;  // that came with Decided, numbered data.decisions
   bool store_result = false;    // artifacts that came with IterationEnded
+
+  // The task waits for emergency stops to be lifted: only to be stored while one covers it. And
+  // what begins (`run` is not empty) is only to be stored while none does.
+  bool stopped = false;
 
   // To do once stored: first `run`, then `stop`, then the others. What is running already is not
   // started again.

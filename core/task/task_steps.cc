@@ -22,6 +22,9 @@ absl::Duration ToDuration(const google::protobuf::Duration& d) {
   return absl::Seconds(d.seconds()) + absl::Nanoseconds(d.nanos());
 }
 
+// While an emergency stop keeps steps from beginning beside others that run.
+constexpr absl::Duration kStoppedLook = absl::Seconds(5);
+
 absl::Duration Or(absl::Duration value, absl::Duration otherwise) {
   return value > absl::ZeroDuration() ? value : otherwise;
 }
@@ -317,6 +320,7 @@ std::optional<absl::Time> NextLook(Builder& b) {
   }
   if (const auto waiting = Waiting(b.data()))
     look = std::min(look, absl::FromUnixMicros(b.Step(*waiting).approval().expires()));
+  if (b.task().stopped.has_value()) look = std::min(look, b.now() + kStoppedLook);
   if (look == absl::InfiniteFuture()) return std::nullopt;
   return look;
 }
@@ -324,6 +328,13 @@ std::optional<absl::Time> NextLook(Builder& b) {
 // Nothing can be done now.
 Transition Wait(Builder b) {
   const absl::Time deadline = Deadline(b.task(), b.data());
+  if (b.task().stopped.has_value()) {
+    b.out().stopped = true;
+    return b.Block(Execution::BLOCK_REASON_STOPPED,
+                   absl::StrCat("stopped by ", b.task().stopped->name, ": ",
+                                b.task().stopped->reason),
+                   deadline);
+  }
   if (b.data().paused()) {
     return b.Block(Execution::BLOCK_REASON_PAUSED, "paused; ResumeExecution lets it go on",
                    absl::InfiniteFuture());
@@ -362,7 +373,7 @@ Transition Advance(Builder b) {
                   "the task took too long");
   }
   if (std::optional<Transition> end = Expire(b)) return *std::move(end);
-  if (!b.data().paused()) {
+  if (!b.data().paused() && !b.task().stopped.has_value()) {
     std::optional<Transition> end;
     while (Pass(b, end)) {
     }

@@ -47,6 +47,15 @@ struct WorkerMetrics {
   // Label reason. Executions that became BLOCKED.
   CounterFamily executions_blocked;
 
+  // Labels workflow and outcome. Tasks that reached their end.
+  CounterFamily tasks;
+  // Labels step_kind (llm, command, check) and status (complete, continue, …).
+  CounterFamily iterations;
+  // Labels model and kind (input, output, cache_creation, cache_read). As billed.
+  CounterFamily model_tokens;
+  // Label model. As billed, in US dollars.
+  CounterFamily model_cost;
+
   // Labels verb (get, list, watch, create, patch, delete, log) and code (the HTTP status, or "none"
   // without an answer). The verbs with the statuses that Kubernetes answers are made at 0.
   CounterFamily kubernetes_requests;

@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# The whole of Capstan on one machine: a Postgres in a temporary directory, one server, two workers and a cluster. Scales a
-# Deployment from 1 to 3 with the stream on the terminal, shows a call that policy denies, a dry run, a rollback and an emergency
-# stop, and cleans up.
+# The whole of Capstan on one machine: a Postgres in a temporary directory, one server, two workers and a cluster; then one of
+# two stories, and cleans up.
 #
-#   demo.sh [--cluster sim|real] [--kubeconfig FILE] [--stay]
+#   demo.sh [task] [--cluster sim|real] [--kubeconfig FILE] [--stay]
 #
+#   (nothing)          actions: scales a Deployment from 1 to 3 with the stream on the terminal, shows a call that policy
+#                      denies, a dry run, a rollback and an emergency stop
+#   task               a task: a change to a small git repository, from its specification over a gate that a person passes, a
+#                      failing test and a review to its end; the model is a script (root: programs are walled in)
 #   --cluster sim      (default) a simulated Kubernetes API in a process of its own
 #   --cluster real     a real single-node Kubernetes (root; built on first use, which takes many minutes)
 #   --kubeconfig FILE  your own cluster: actions run in namespace capstan-actions, on Deployment default/web
@@ -12,9 +15,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-cluster=sim kubeconfig='' stay=0
+story=actions cluster=sim kubeconfig='' stay=0
 while [ $# -gt 0 ]; do
   case $1 in
+    task) story=task ;;
     --cluster) cluster=${2:?sim or real}; shift ;;
     --kubeconfig) kubeconfig=${2:?file} cluster=own; shift ;;
     --stay) stay=1 ;;
@@ -94,66 +98,33 @@ kubectl=${kubectl:-kubectl}
 
 say "one server, two workers"
 start server "$bin/capstan-server" --store.dsn="$dsn" --listen.address=127.0.0.1:0 --http.address=127.0.0.1:0 \
-  --port-file "$dir/ports"
+  --listen.development_identity=true --port-file "$dir/ports"
 await "$dir/ports" server
 read -r grpc_port http_port < "$dir/ports"
+task_flags=()
+if [ "$story" = task ]; then
+  mkdir "$dir/workspaces" "$dir/repository"
+  task_flags=(--tasks.workspace_dir="$dir/workspaces" --tasks.repositories="$dir/repository"
+    --tasks.engine=scripted --tasks.script_file=deploy/demo/task/script.yaml)
+fi
 for n in 1 2; do
-  start "worker-$n" "$bin/capstan-worker" --store.dsn="$dsn" --kubernetes.kubeconfig="$kubeconfig" --http.address=127.0.0.1:0
+  start "worker-$n" "$bin/capstan-worker" --store.dsn="$dsn" --kubernetes.kubeconfig="$kubeconfig" \
+    --http.address=127.0.0.1:0 "${task_flags[@]}"
 done
 export CAPSTAN_ADDRESS=127.0.0.1:$grpc_port
 echo "gRPC on $CAPSTAN_ADDRESS, metrics on http://127.0.0.1:$http_port/metrics, logs in $dir"
 
-say "1. Scale web from 1 to 3"
-echo "replicas before: $(replicas)"
-show "capstan action run ScaleDeployment -p namespace=default -p deployment=web -p replicas=3"
-"$bin/capstan" action run ScaleDeployment -p namespace=default -p deployment=web -p replicas=3
-echo "replicas after: $(replicas)"
+# shellcheck source=/dev/null
+. "deploy/demo/$story.sh"
 
-say "2. The same in kube-system: denied by policy, nothing is launched"
-show "capstan action run ScaleDeployment -p namespace=kube-system -p deployment=coredns -p replicas=0"
-denied=0
-"$bin/capstan" action run ScaleDeployment -p namespace=kube-system -p deployment=coredns -p replicas=0 || denied=$?
-[ $denied = 3 ] || { echo "demo: expected exit code 3 (rejected by policy), got $denied" >&2; exit 1; }
-echo "(exit code $denied: rejected by policy)"
-
-say "3. A dry run: the plan, and no trace in the cluster"
-show "capstan action run ScaleDeployment --dry-run -p namespace=default -p deployment=web -p replicas=5"
-"$bin/capstan" action run ScaleDeployment --dry-run -p namespace=default -p deployment=web -p replicas=5
-
-say "4. Undo the first one: refused if the target had moved since"
-first=$("$bin/capstan" execution list --filter 'action = "ScaleDeployment" AND state = SUCCEEDED' -o json |
-  grep -o 'executions/[0-9a-f-]\{36\}' | tail -1)
-show "capstan execution rollback $first"
-"$bin/capstan" execution rollback "$first"
-echo "replicas after: $(replicas)"
-
-say "5. An emergency stop: what comes in waits, says why, and goes on when the stop is lifted"
-show "capstan stop create --namespace=default --reason='trying it out'"
-"$bin/capstan" stop create --namespace=default --reason='trying it out'
-waiting=$("$bin/capstan" action run ScaleDeployment --no-wait -p namespace=default -p deployment=web -p replicas=2 |
-  grep -o 'executions/[0-9a-f-]\{36\}' | head -1)
-"$bin/capstan" execution watch "$waiting" > "$dir/watch.log" 2>&1 &
-watcher=$!
-pids+=($watcher)
-for _ in $(seq 100); do
-  ! "$bin/capstan" execution get "$waiting" | grep -q 'BLOCKED(STOPPED)' || break
-  sleep 0.1
-done
-show "capstan execution explain $waiting"
-"$bin/capstan" execution explain "$waiting"
-stop=$("$bin/capstan" stop list | grep -o 'stops/[0-9]*' | head -1)
-show "capstan stop lift $stop --reason='done'"
-"$bin/capstan" stop lift "$stop" --reason='done'
-wait $watcher
-tail -n 3 "$dir/watch.log"
-echo "replicas after: $(replicas)"
-
+if [ "$story" = actions ]; then
 say "Try it with grpcurl"
 cat << TEXT
 grpcurl -plaintext -d '{"action": "ScaleDeployment", "request_id": "$(cat /proc/sys/kernel/random/uuid)",
   "parameters": {"namespace": "default", "deployment": "web", "replicas": 2}}' \\
   $CAPSTAN_ADDRESS capstan.v1.ExecutionService/ExecuteAction
 TEXT
+fi
 if [ $stay = 1 ]; then
   say "everything keeps running; Ctrl-C ends it"
   sleep infinity &  # waited for, so that a signal is answered at once

@@ -372,6 +372,8 @@ TEST(CrashTest, EveryFailpointInTheSourceIsInTheList) {
       for (std::sregex_iterator hit(source.begin(), source.end(), call), end; hit != end; ++hit) {
         ++found;
         const std::string name = (*hit)[1];
+        // Of tasks: tests/scenarios/task_crash_test.cc.
+        if (name.starts_with("task.") || name.starts_with("transcript.")) continue;
         EXPECT_TRUE(std::any_of(all.begin(), all.end(),
                                 [&](const std::string& known) { return known.starts_with(name); }))
             << name << " in " << entry.path();

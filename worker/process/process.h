@@ -92,8 +92,13 @@ class Runner {
 struct Options {
   std::string supervisor = "capstan-supervisor";  // as core/find_program.h finds it
   absl::Duration grace = absl::Seconds(5);        // between SIGTERM and the kill
-  // A cgroup that this program may make children in. Empty: its own, where that is possible.
+  // A cgroup that this program may make children in, as /proc/self/cgroup names them; with version
+  // 2 one without processes. Empty: its own, where that is possible.
   std::string cgroup;
+  // Whom a sandboxed child runs as when this program is root; otherwise it is this program's user.
+  // In the folders that it is given it acts as the owner of the folder either way.
+  std::uint32_t user = 65534;
+  std::uint32_t group = 65534;
 };
 
 // What this machine gives: namespaces, cgroup limits, Landlock, seccomp. For logs and the doctor.
@@ -107,7 +112,8 @@ struct Abilities {
 };
 
 // NOT_FOUND: no supervisor. FAILED_PRECONDITION: children could not be kept from outliving their
-// step here (neither pid namespaces nor cgroups).
+// step here (no namespaces for this program): let it run as root with CAP_SYS_ADMIN, or where user
+// namespaces are allowed.
 absl::StatusOr<std::unique_ptr<Runner>> MakeRunner(const Options& options);
 Abilities AbilitiesHere(const Options& options);
 

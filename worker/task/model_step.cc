@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/utf8.h"
+#include "core/status_macros.h"
 #include "core/workflow/outcome.h"
 #include "core/workflow/render.h"
 #include "worker/task/step_kind.h"
@@ -116,7 +117,8 @@ class ModelStepKind final : public StepKind {
     CAPSTAN_ASSIGN_OR_RETURN(request.system_prompt,
                              workflow::Render(model.system_prompt(), context.values));
     request.schema = model.schema();
-    request.resume = !context.session.empty();
+    // A conversation whose state was not kept begins anew: the prompt says all that it needs.
+    request.resume = !context.session.empty() && !context.session_state.empty();
     request.session = request.resume ? context.session : RandomUuid();
     request.session_state = context.session_state;
     request.workspace = context.workspace.path();
@@ -165,7 +167,8 @@ class ModelStepKind final : public StepKind {
             Failure(context, Execution::FAILURE_REASON_INVALID_ANSWER, "INVALID_ANSWER", complaint),
             usage);
       }
-      request.resume = true;
+      request.resume = !turn.session_state.empty();
+      if (!request.resume) request.session = RandomUuid();
       request.session_state = turn.session_state;
       request.timeout = until - tools_.clock.BootTime();
       request.max_cost_microusd = Left(usage, context.run);

@@ -51,6 +51,7 @@ struct StepContext {
   std::string session_state;
   workflow::Values values;
   v1::Workspace workspace;
+  std::string kept_work;  // TaskState.kept_work
   std::string traceparent;
 };
 

@@ -142,8 +142,16 @@ task::Prepared TaskEffects::Prepare(const ExecutionId& id, const task::Task& tas
   return prepared;
 }
 
-absl::Status TaskEffects::Open(const ExecutionId& id, const v1::Workspace& workspace) {
-  return workspaces_.Open(RecordOf(id, workspace)).status();
+absl::Status TaskEffects::Open(const ExecutionId& id, const v1::Workspace& workspace,
+                               const std::string& kept) {
+  return workspaces_.Open(RecordOf(id, workspace), kept);
+}
+
+absl::StatusOr<std::string> TaskEffects::Keep(const ExecutionId& id,
+                                              const v1::Workspace& workspace) {
+  CAPSTAN_ASSIGN_OR_RETURN(const std::optional<std::string> ref,
+                           workspaces_.PreserveWork(RecordOf(id, workspace)));
+  return ref.value_or("");
 }
 
 absl::StatusOr<std::string> TaskEffects::Checkpoint(const ExecutionId& id,

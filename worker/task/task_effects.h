@@ -42,10 +42,13 @@ class TaskEffects {
   // Makes the workspace of a task that has none yet.
   task::Prepared Prepare(const ExecutionId& id, const task::Task& task);
   // The recorded workspace is there, as its branch has it; made again where it is not.
-  absl::Status Open(const ExecutionId& id, const v1::Workspace& workspace);
+  // `kept`: work of iterations that ended, which the branch does not have; empty: none.
+  absl::Status Open(const ExecutionId& id, const v1::Workspace& workspace, const std::string& kept);
   // Commits what was done; empty: nothing was.
   absl::StatusOr<std::string> Checkpoint(const ExecutionId& id, const v1::Workspace& workspace,
                                          const std::string& message);
+  // Keeps what was done beside the branch; the name to give to Open, empty when nothing was done.
+  absl::StatusOr<std::string> Keep(const ExecutionId& id, const v1::Workspace& workspace);
   // Names the state of the work: the same for the same files. Empty: not known.
   std::string Fingerprint(const ExecutionId& id, const v1::Workspace& workspace);
   // Keeps the work, and removes the folder if the workflow wants that for this end.

@@ -88,13 +88,7 @@ void TaskRunner::Hold(const WorkerId& worker, std::vector<storage::HeldExecution
 void TaskRunner::OnSignal(const HeldPtr& held) {
   const RunPtr run = std::static_pointer_cast<Run>(held);
   held_.Post(run, [this, run] {
-    if (run->task.workflow == nullptr) return;  // Start reads them
-    absl::StatusOr<task::Signalled> signals = ReadSignals(*run);
-    if (signals.ok()) {
-      Feed(run, {.input = *std::move(signals)});
-    } else {
-      held_.PostAfter(options_.signal_retry, run, [this, run] { OnSignal(run); });
-    }
+    if (run->task.workflow != nullptr) FeedSignals(run);  // otherwise Start reads them
   });
 }
 
@@ -108,13 +102,25 @@ void TaskRunner::Start(const RunPtr& run) {
     return Feed(run, {.input = task::Unusable{std::string(loaded.message())}});
   }
   if (!loaded.ok()) return held_.LetGo(run);  // with the next heartbeat
-  if (run->signals > run->task.data.signals_seen()) {
-    absl::StatusOr<task::Signalled> signals = ReadSignals(*run);
-    if (!signals.ok()) return held_.LetGo(run);
-    Feed(run, {.input = *std::move(signals)});
+  bool signalled = run->signals > run->task.data.signals_seen();
+  if (signalled && Waits(*run)) {  // perhaps for one of them
+    FeedSignals(run);
+    if (held_.IsDropped(run) || !Waits(*run)) return;
+    signalled = false;
   }
-  if (held_.IsDropped(run)) return;
   Feed(run, {.input = task::Resumed{.takeovers = run->takeovers, .alone = run->alone}});
+  if (signalled && !held_.IsDropped(run)) FeedSignals(run);
+}
+
+bool TaskRunner::Waits(const Run& run) {
+  return run.task.state == v1::Execution::STATE_BLOCKED ||
+         run.task.state == v1::Execution::STATE_PENDING;
+}
+
+void TaskRunner::FeedSignals(const RunPtr& run) {
+  absl::StatusOr<task::Signalled> signals = ReadSignals(*run);
+  if (signals.ok()) return Feed(run, {.input = *std::move(signals)});
+  held_.PostAfter(options_.signal_retry, run, [this, run] { FeedSignals(run); });
 }
 
 absl::Status TaskRunner::Load(Run& run) {
@@ -172,6 +178,7 @@ absl::Status TaskRunner::LoadAnswers(Run& run) {
 void TaskRunner::Feed(const RunPtr& run, Fed fed) {
   std::deque<Fed> todo;
   todo.push_back(std::move(fed));
+  run->task.stopped.reset();  // until storing something says otherwise
   while (!todo.empty()) {
     const Transition transition = task::Next(run->task, todo.front().input, leases_.DatabaseNow());
     if (!transition.ignored) {
@@ -298,6 +305,7 @@ StepContext TaskRunner::ContextOf(const Run& run, const task::StepRun& step) con
     context.session_artifact = run.task.data.session_artifact();
   }
   context.workspace = run.task.data.workspace();
+  context.kept_work = run.task.data.kept_work();
   context.values = task::ValuesFor(run.task, run.task.data, run.task.steps, context.state);
   return context;
 }
@@ -345,7 +353,7 @@ StepResult TaskRunner::WorkInWorkspace(const RunPtr& run, StepContext& context,
     failed.ended.transient = true;
     return failed;
   };
-  if (const absl::Status opened = OpenWorkspace(*run, context.workspace); !opened.ok())
+  if (const absl::Status opened = OpenWorkspace(*run, context); !opened.ok())
     return transient("WORKSPACE", opened);
   if (!context.session_artifact.empty()) {
     const auto state = store_.ReadArtifacts(run->id, {context.session_artifact});
@@ -370,36 +378,43 @@ StepResult TaskRunner::WorkInWorkspace(const RunPtr& run, StepContext& context,
 }
 
 // Once for each holder: what an earlier one left is kept, and the work is as its branch has it.
-absl::Status TaskRunner::OpenWorkspace(Run& run, const v1::Workspace& workspace) {
+absl::Status TaskRunner::OpenWorkspace(Run& run, const StepContext& context) {
   absl::MutexLock lock(&run.workspace_mu);
   if (run.workspace_open) return absl::OkStatus();
-  CAPSTAN_RETURN_IF_ERROR(effects_.Open(run.id, workspace));
+  CAPSTAN_RETURN_IF_ERROR(effects_.Open(run.id, context.workspace, context.kept_work));
   run.workspace_open = true;
   return absl::OkStatus();
 }
 
+// What an iteration has done is kept before its end is stored: on the branch or beside it, as the
+// workflow says. Whoever goes on after a loss begins from there.
 void TaskRunner::Checkpoint(const StepContext& context, StepResult& result) {
   task::IterationEnded& ended = result.ended;
+  if (ended.status == v1::IterationFinished::STATUS_STOPPED) return;
   if (!ended.digest.empty())
     absl::StrAppend(&ended.digest, " ", effects_.Fingerprint(context.id, context.workspace));
   const v1::Workflow::Checkpoint when = context.workflow->checkpoint();
   const bool complete =
       ended.status == v1::IterationFinished::STATUS_COMPLETE && !ended.checks_block;
-  const bool wanted = when == v1::Workflow::CHECKPOINT_EVERY_ITERATION ||
+  const bool commit = when == v1::Workflow::CHECKPOINT_EVERY_ITERATION ||
                       (complete && when != v1::Workflow::CHECKPOINT_NONE);
-  if (!wanted || ended.status == v1::IterationFinished::STATUS_STOPPED) return;
-  absl::StatusOr<std::string> commit =
-      effects_.Checkpoint(context.id, context.workspace,
-                          absl::StrCat(context.run.step, ", attempt ", context.run.attempt,
-                                       ", iteration ", context.run.iteration));
-  if (commit.ok()) {
-    ended.commit = *std::move(commit);
+  const absl::StatusOr<std::string> kept =
+      commit ? effects_.Checkpoint(context.id, context.workspace,
+                                   absl::StrCat(context.run.step, ", attempt ", context.run.attempt,
+                                                ", iteration ", context.run.iteration))
+             : effects_.Keep(context.id, context.workspace);
+  if (kept.ok()) {
+    if (commit) {
+      ended.commit = *kept;
+    } else {
+      ended.kept = *kept;
+    }
     return;
   }
-  // A step is done when its work is kept.
+  // An iteration has ended when its work is kept.
   ended.status = v1::IterationFinished::STATUS_ERROR;
   ended.error = "CHECKPOINT";
-  ended.message = std::string(commit.status().message());
+  ended.message = std::string(kept.status().message());
   ended.reason = v1::Execution::FAILURE_REASON_INTERNAL;
   ended.transient = true;
 }

@@ -90,6 +90,8 @@ class TaskRunner final : public Advancer {
   };
 
   void Start(const RunPtr& run);
+  static bool Waits(const Run& run);
+  void FeedSignals(const RunPtr& run);
   absl::Status Load(Run& run);
   absl::Status LoadAnswers(Run& run);
   void Feed(const RunPtr& run, Fed fed);
@@ -98,6 +100,8 @@ class TaskRunner final : public Advancer {
   Stored Store(const RunPtr& run, const task::Transition& transition, std::deque<Fed>& todo);
   storage::Commit CommitOf(const Run& run, const task::Transition& transition,
                            const Fed& fed) const;
+  absl::Status LookAtStops(Run& run);
+  storage::LaunchScope LaunchScopeOf() const;
   bool Reload(const RunPtr& run);
   absl::StatusOr<task::Signalled> ReadSignals(const Run& run);
   void Took(Run& run, const task::Transition& transition, const Fed& fed);
@@ -111,7 +115,7 @@ class TaskRunner final : public Advancer {
   StepContext ContextOf(const Run& run, const task::StepRun& step) const;
   void Work(const RunPtr& run, StepContext context, std::stop_token stop);
   StepResult WorkInWorkspace(const RunPtr& run, StepContext& context, std::stop_token stop);
-  absl::Status OpenWorkspace(Run& run, const v1::Workspace& workspace);
+  absl::Status OpenWorkspace(Run& run, const StepContext& context);
   void Checkpoint(const StepContext& context, StepResult& result);
   StepKind& KindOf(const v1::WorkflowStep& step) const;
   bool NoneWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return threads_ == 0; }

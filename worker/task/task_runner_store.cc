@@ -6,6 +6,7 @@
 #include "core/failpoint.h"
 #include "core/log.h"
 #include "core/status_macros.h"
+#include "storage/stop_scope.h"
 #include "core/task/step_values.h"
 #include "worker/commit_and_wait.h"
 #include "worker/commit_parts.h"
@@ -73,6 +74,9 @@ TaskRunner::Stored TaskRunner::Store(const RunPtr& run, const Transition& transi
       case CommitResult::kCommitted:
         Took(*run, transition, todo.front());
         return Stored::kYes;
+      case CommitResult::kStopMoved:
+        if (LookAtStops(*run).ok()) return Stored::kAskAgain;
+        break;
       case CommitResult::kSignalsMoved:
         if (absl::StatusOr<task::Signalled> signals = ReadSignals(*run); signals.ok()) {
           // What was about to be stored is decided again after them.
@@ -95,6 +99,19 @@ TaskRunner::Stored TaskRunner::Store(const RunPtr& run, const Transition& transi
   return Stored::kAskAgain;
 }
 
+// What was about to be stored is decided again knowing of the stops in force.
+absl::Status TaskRunner::LookAtStops(Run& run) {
+  CAPSTAN_ASSIGN_OR_RETURN(const std::vector<storage::StopRow> stops, leases_.StopsInForce());
+  const storage::StopRow* const stop = storage::FindCovering(stops, LaunchScopeOf());
+  run.task.stopped.reset();
+  if (stop != nullptr) run.task.stopped = {absl::StrCat("stops/", stop->id), stop->reason};
+  return absl::OkStatus();
+}
+
+storage::LaunchScope TaskRunner::LaunchScopeOf() const {
+  return {"", "RunTask", held_.worker().ToString()};
+}
+
 storage::Commit TaskRunner::CommitOf(const Run& run, const Transition& transition,
                                      const Fed& fed) const {
   storage::Commit commit;
@@ -113,6 +130,11 @@ storage::Commit TaskRunner::CommitOf(const Run& run, const Transition& transitio
   if (transition.park.has_value()) {
     commit.park = storage::Park{ParkReasonOf(transition.state, transition.data.block_reason()),
                                 *transition.park};
+  }
+  if (!transition.run.empty() || transition.stopped) {
+    commit.stop_test = transition.stopped ? storage::Commit::StopTest::kStopped
+                                          : storage::Commit::StopTest::kNotStopped;
+    commit.launch = LaunchScopeOf();
   }
   for (const machine::Transition::Approval& approval : transition.approvals) {
     commit.approvals.push_back({approval.number,

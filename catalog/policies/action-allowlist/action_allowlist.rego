@@ -1,4 +1,4 @@
-# The actions that may run at all. An action that is in the catalog and not in this list is denied.
+# The actions that may run at all, and RunTask, which stands for all tasks. An action that is in the catalog and not in this list is denied.
 package capstan.safety.rules.action_allowlist
 
 import rego.v1
@@ -14,6 +14,7 @@ allowed := {
 	"DrainNode",
 	"UncordonNode",
 	"RolloutStatus",
+	"RunTask",
 }
 
 violations contains {

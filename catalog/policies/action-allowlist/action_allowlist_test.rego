@@ -16,6 +16,10 @@ test_the_ten_actions_are_allowed if {
 	}
 }
 
+test_tasks_are_allowed if {
+	ids({"action": "RunTask"}) == set()
+}
+
 test_another_action_is_denied if {
 	ids({"action": "DeleteNamespace"}) == {"action-allowlist/not-allowed"}
 }

@@ -51,6 +51,12 @@ known if {
 	input.metadata.execution_namespace != ""
 }
 
+# A task changes no object of a cluster: it has no namespace, and no Job.
+known if {
+	input.action == "RunTask"
+	input.target_resource.kind == "Workflow"
+}
+
 target_known if {
 	is_string(input.target_resource.namespace)
 	input.target_resource.namespace != ""

@@ -91,3 +91,19 @@ test_an_unknown_executor_namespace_is_denied if {
 test_an_empty_input_is_denied if {
 	ids({}) == {"namespace-restrictions/unknown-namespace"}
 }
+
+test_a_task_needs_no_namespace if {
+	count(namespace_restrictions.violations) == 0 with input as {
+		"action": "RunTask",
+		"target_resource": {"kind": "Workflow", "name": "medium", "namespace": "", "labels": {}},
+		"metadata": {"execution_name": "executions/x", "execution_namespace": ""},
+	}
+}
+
+test_another_action_on_a_workflow_needs_one if {
+	count(namespace_restrictions.violations) > 0 with input as {
+		"action": "ScaleDeployment",
+		"target_resource": {"kind": "Workflow", "name": "medium", "namespace": "", "labels": {}},
+		"metadata": {"execution_name": "executions/x", "execution_namespace": "capstan-actions"},
+	}
+}

@@ -1,0 +1,139 @@
+#include "worker/task/task_parts.h"
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <system_error>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "core/config/validate.h"
+#include "core/log.h"
+#include "core/status_macros.h"
+#include "worker/phases/engines.h"
+
+namespace capstan::worker {
+namespace {
+
+constexpr char kModelHomes[] = ".model-homes";  // below the workspaces; none begins with a dot
+
+absl::StatusOr<std::string> MakeFolder(const std::string& field, const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (!error) {
+    const std::filesystem::path real = std::filesystem::canonical(path, error);
+    if (!error) return real.string();
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat(field, ": ", path, " cannot be made: ", error.message()));
+}
+
+// Contents of key files: what must never be kept or shown.
+std::vector<std::string> SecretsOf(const config::v1::TasksConfig& config) {
+  std::vector<std::string> secrets;
+  for (const std::string& path :
+       {config.claude_cli().api_key_file(), config.messages_api().api_key_file()}) {
+    std::ifstream file(path);
+    std::string text(std::istreambuf_iterator<char>(file), {});
+    absl::StripAsciiWhitespace(&text);
+    if (!text.empty()) secrets.push_back(std::move(text));
+  }
+  return secrets;
+}
+
+phases::EngineOptions EnginesFrom(const config::v1::WorkerConfig& config,
+                                  const std::string& scratch) {
+  const config::v1::TasksConfig& tasks = config.tasks();
+  phases::EngineOptions options;
+  options.models_file = absl::StrCat(config.catalog_dir(), "/models.yaml");
+  options.script_file = tasks.script_file();
+  if (!tasks.claude_cli().program().empty()) {
+    options.claude_cli = phases::ClaudeOptions{
+        .program = tasks.claude_cli().program(),
+        .base_url = tasks.claude_cli().base_url(),
+        .api_key_file = tasks.claude_cli().api_key_file(),
+        .ca_file = tasks.claude_cli().ca_file(),
+        .default_model = tasks.model(),
+        .scratch = scratch,
+        .readable = {tasks.readable().begin(), tasks.readable().end()},
+        .memory_bytes = std::int64_t{tasks.memory_mib()} << 20,
+        .max_processes = static_cast<int>(tasks.max_processes()),
+        .sandbox = tasks.sandbox()};
+  }
+  if (!tasks.messages_api().base_url().empty()) {
+    options.messages_api = phases::MessagesOptions{
+        .base_url = tasks.messages_api().base_url(),
+        .api_key_file = tasks.messages_api().api_key_file(),
+        .ca_file = tasks.messages_api().ca_file(),
+        .default_model = tasks.model()};
+  }
+  return options;
+}
+
+StepOptions StepsFrom(const config::v1::TasksConfig& config) {
+  StepOptions options;
+  options.default_engine = config.engine();
+  options.default_model = config.model();
+  options.environment = {config.program_environment().begin(), config.program_environment().end()};
+  options.readable.assign(config.readable().begin(), config.readable().end());
+  options.sandbox = config.sandbox();
+  options.network = config.network();
+  options.memory_bytes = std::int64_t{config.memory_mib()} << 20;
+  options.max_processes = static_cast<int>(config.max_processes());
+  options.stall = config::ToDuration(config.stall_timeout());
+  return options;
+}
+
+std::map<std::string, std::string> EnvironmentFor(const config::v1::TasksConfig& config) {
+  std::map<std::string, std::string> environment;
+  for (const std::string& name : config.workflow_environment()) {
+    const char* const value = std::getenv(name.c_str());
+    if (value != nullptr) environment[name] = value;
+  }
+  return environment;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<TaskParts>> TaskParts::Make(const config::v1::WorkerConfig& config,
+                                                           const TaskSurroundings& around) {
+  const config::v1::TasksConfig& tasks = config.tasks();
+  if (tasks.workspace_dir().empty()) return std::unique_ptr<TaskParts>();
+  std::unique_ptr<TaskParts> parts(new TaskParts(Redactor(SecretsOf(tasks))));
+  CAPSTAN_ASSIGN_OR_RETURN(const std::string root,
+                           MakeFolder("tasks.workspace_dir", tasks.workspace_dir()));
+  CAPSTAN_ASSIGN_OR_RETURN(const std::string homes,
+                           MakeFolder("tasks.workspace_dir", absl::StrCat(root, "/", kModelHomes)));
+  // Shorter than what is between the moment that this worker stops acting and the one that others
+  // may go on: a fifth of lease.ttl.
+  const absl::Duration grace =
+      std::min(absl::Seconds(2), config::ToDuration(config.lease().ttl()) / 10);
+  CAPSTAN_ASSIGN_OR_RETURN(
+      parts->processes_,
+      process::MakeRunner({.supervisor = tasks.supervisor(), .grace = grace, .cgroup = ""}));
+  parts->steps_ = StepsFrom(tasks);
+  CAPSTAN_ASSIGN_OR_RETURN(parts->engines_, phases::MakeEngines(EnginesFrom(config, homes),
+                                                                *parts->processes_, around.clock));
+  for (const auto& engine : parts->engines_)
+    parts->by_name_[std::string(engine->name())] = engine.get();
+  parts->workspaces_ =
+      std::make_unique<git::Workspaces>(*parts->processes_, git::WorkspacesOptions{.root = root});
+  parts->effects_ = std::make_unique<TaskEffects>(
+      around.policy, *parts->workspaces_, around.tracer, around.metrics,
+      TaskEffectsOptions{
+          .repositories = {tasks.repositories().begin(), tasks.repositories().end()},
+          .environment = config.policy().environment()});
+  parts->runner_ = std::make_unique<TaskRunner>(
+      around.committer, around.leases, around.store, *parts->effects_,
+      StepTools{parts->steps_, *parts->processes_, parts->by_name_, parts->redactor_,
+                around.clock},
+      around.held, around.pool, around.clock, around.tracer, around.metrics,
+      TaskRunnerOptions{.max_tasks = static_cast<int>(tasks.max_tasks()),
+                        .environment = EnvironmentFor(tasks)});
+  Log(Level::kInfo, "tasks are taken",
+      {{"workspaces", root}, {"engines", static_cast<int>(parts->engines_.size())}});
+  return parts;
+}
+
+}  // namespace capstan::worker
