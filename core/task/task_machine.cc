@@ -440,6 +440,8 @@ Transition On(const Task& task, const Tick&, absl::Time now) {
 // What a blocked task waits for has not come.
 bool GoesOnWaiting(const TaskState& data) {
   if (data.has_ending()) return false;
+  // The stop may have been lifted meanwhile: that is looked at.
+  if (data.block_reason() == Execution::BLOCK_REASON_STOPPED) return false;
   if (data.block_reason() == Execution::BLOCK_REASON_PAUSED) return data.paused();
   return Waiting(data).has_value();
 }

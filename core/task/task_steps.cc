@@ -330,10 +330,10 @@ Transition Wait(Builder b) {
   const absl::Time deadline = Deadline(b.task(), b.data());
   if (b.task().stopped.has_value()) {
     b.out().stopped = true;
-    return b.Block(Execution::BLOCK_REASON_STOPPED,
-                   absl::StrCat("stopped by ", b.task().stopped->name, ": ",
-                                b.task().stopped->reason),
-                   deadline);
+    return b.Block(
+        Execution::BLOCK_REASON_STOPPED,
+        absl::StrCat("stopped by ", b.task().stopped->name, ": ", b.task().stopped->reason),
+        deadline);
   }
   if (b.data().paused()) {
     return b.Block(Execution::BLOCK_REASON_PAUSED, "paused; ResumeExecution lets it go on",
