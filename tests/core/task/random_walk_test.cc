@@ -121,6 +121,8 @@ void CheckSnapshot(const World& world) {
 void CheckPark(const Transition& transition) {
   ASSERT_EQ(transition.state == Execution::STATE_BLOCKED,
             transition.data.block_reason() != Execution::BLOCK_REASON_UNSPECIFIED);
+  ASSERT_EQ(transition.stopped, transition.park.has_value() && transition.data.block_reason() ==
+                                                                   Execution::BLOCK_REASON_STOPPED);
   if (!transition.park.has_value()) return;
   ASSERT_TRUE(transition.guard_signals) << "a signal could be missed";
   ASSERT_GE(*transition.park, absl::ZeroDuration());
@@ -158,6 +160,9 @@ void CheckTransition(const Task& before, const Transition& transition, const Wor
   ASSERT_NO_FATAL_FAILURE(CheckSnapshot(world));
   ASSERT_NO_FATAL_FAILURE(CheckPark(transition));
   ASSERT_NO_FATAL_FAILURE(CheckKeys(transition));
+  if (!transition.run.empty()) {
+    ASSERT_FALSE(world.stop_is_in_force) << "begins in spite of a stop";
+  }
   if (world.held() && !world.ended()) {
     ASSERT_FALSE(world.nothing_is_going_on()) << "held, and nothing will ever come of it";
   }
@@ -214,6 +219,8 @@ void WalkOn(World& world) {
   const int kind = world.dice.Pick(20);
   if (kind == 0 && world.dice.OneIn(3)) world.run.now += absl::Minutes(world.dice.Pick(100));
   if (kind < 3) return world.Signal(RandomSignal(world));
+  if (kind == 9 && world.dice.OneIn(3))
+    return world.stop_is_in_force ? world.LiftStop() : world.MakeStop();
   if (!world.held()) return world.WakeWhenDue();
   if (kind == 3 && world.dice.OneIn(3)) return world.TakeOver();
   if (kind == 4) return world.ReadAgain();
@@ -224,6 +231,7 @@ void WalkOn(World& world) {
 // Whoever is asked says yes, what is paused goes on, what was asked for is done.
 void GoOnHonestly(World& world) {
   TaskUnderTest& run = world.run;
+  if (world.stop_is_in_force) return world.LiftStop();
   if (world.held()) {
     ASSERT_TRUE(world.Answer(/*honest=*/true)) << "stuck";
     return;

@@ -196,6 +196,14 @@ class World {
 
   void Feed(const Input& input);
 
+  // An emergency stop is made or lifted; lifting wakes what waits for it.
+  void MakeStop() { stop_is_in_force = true; }
+  void LiftStop() {
+    stop_is_in_force = false;
+    if (!held_ && run.task.data.block_reason() == Execution::BLOCK_REASON_STOPPED) Claim();
+  }
+
+  bool stop_is_in_force = false;
   Dice dice;
   TaskUnderTest run;
   // What runs in the worker, by step: attempt and iteration, what it may cost, told to stop.
@@ -265,6 +273,10 @@ void CheckTransition(const Task& before, const Transition& transition, const Wor
 
 inline void World::Feed(const Input& input) {
   fed.push_back(input);
+  // The store refuses what begins while a stop is in force: it is decided again knowing of it.
+  run.task.stopped.reset();
+  if (stop_is_in_force && !Next(run.task, input, run.now).run.empty())
+    run.task.stopped = machine::StoppedBy{"stops/1", "fire"};
   const Task before = run.task;
   const Transition transition = run.Feed(input);
   if (!transition.ignored && transition.park.has_value()) {
