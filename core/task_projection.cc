@@ -26,12 +26,12 @@ void Add(const v1::UsageRecorded& usage, v1::UsageTotals& totals) {
 void Started(const v1::ExecutionEvent& event, StepStatus& step) {
   const v1::StepStarted& started = event.step_started();
   step.set_state(StepStatus::STATE_RUNNING);
+  if (step.attempt() != started.attempt()) *step.mutable_start_time() = event.time();
   step.set_attempt(started.attempt());
   step.set_iteration(started.iteration());
   step.set_model(started.model());
   step.clear_message();
   step.clear_end_time();
-  *step.mutable_start_time() = event.time();
 }
 
 void Iterated(const v1::IterationFinished& finished, StepStatus& step) {
@@ -112,7 +112,9 @@ void ApplyTaskEvent(const v1::ExecutionEvent& event, Execution& execution) {
       return;
     case v1::ExecutionEvent::kApprovalEnded:
       for (StepStatus& step : *execution.mutable_steps()) {  // it is asked about one at a time
-        if (step.state() == StepStatus::STATE_WAITING) step.set_state(StepStatus::STATE_PENDING);
+        if (step.state() != StepStatus::STATE_WAITING) continue;
+        step.set_state(execution.approval().question() ? StepStatus::STATE_RUNNING
+                                                       : StepStatus::STATE_PENDING);
       }
       return;
     default:

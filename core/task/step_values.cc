@@ -39,7 +39,7 @@ const nlohmann::json* AnswerOf(const nlohmann::json& steps, const std::string& s
   const auto known = steps.find(step);
   if (known == steps.end()) return nullptr;
   const auto output = known->find("output");
-  return output == known->end() || output->is_null() ? nullptr : &*output;
+  return output == known->end() || !output->is_object() ? nullptr : &*output;
 }
 
 // Reviews count for the whole task: those that sent it back.
@@ -59,7 +59,9 @@ void AddOutputs(const Task& task, const nlohmann::json& steps, workflow::StepFac
     if (answer == nullptr) continue;
     if (step.has_command() && !step.command().output_variable().empty() &&
         steps[step.name()].value("state", "") == "succeeded") {
-      facts.outputs[step.command().output_variable()] = answer->value("output", "");
+      const auto output = answer->find("output");
+      if (output != answer->end() && output->is_string())
+        facts.outputs[step.command().output_variable()] = *output;
     }
     if (step.name() == "test" || step.name() == "validate")
       facts.verification_results = answer->dump(2);

@@ -98,9 +98,12 @@ void Builder::EndApproval(TaskState::Step& step, ApprovalSummary::State state,
   ended.set_number(approval.number());
   ended.set_state(state);
   ended.set_message(std::move(message));
+  approval.set_ended(true);
+  // One that was asked for in this very transition is stored once, as it stands at the end.
+  std::erase_if(out_.approvals,
+                [&](const auto& asked) { return asked.number == approval.number(); });
   out_.approvals.push_back(
       {approval.number(), state, absl::FromUnixMicros(approval.expires()), approval.plan_digest()});
-  approval.set_ended(true);
 }
 
 void Builder::Bill(TaskState::Step& step, const v1::UsageRecorded& usage) {

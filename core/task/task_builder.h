@@ -32,7 +32,7 @@ class Builder {
   void CausedBySignal(int number);
   v1::StateChanged& To(Execution::State to);
 
-  // An attempt of a step begins.
+  // An iteration of a step begins.
   void Started(const TaskState::Step& step);
   // A step's state, for conditions as well.
   void SetState(TaskState::Step& step, StepStatus::State state);
@@ -75,14 +75,23 @@ absl::Time Deadline(const Task& task, const TaskState& data);
 // ---- what follows from where the steps stand
 
 // Starts what can be started, asks whom has to be asked; when nothing is left to be done, begins to
-// put the work away; when nothing can be done now, parks.
+// put the work away; when nothing can be done now, parks. Where policy has to decide first, that.
 Transition Advance(Builder builder);
+
+// Of a task that is PENDING: policy decides, each time a worker takes it up.
+Transition Begin(Builder builder);
+
+// Of a task that is BLOCKED: what it waited for has come.
+Transition Reopen(Builder builder);
+
+// Ends the approval that nobody decided in time. A transition: the task ends, or goes back.
+std::optional<Transition> Expire(Builder& builder);
 
 // A step is not done and will not be: goes back, or ends the task.
 Transition StepFailed(Builder builder, const std::string& name, Execution::FailureReason reason,
                       std::string message, std::string feedback);
 
-// `to` and all that depend on it run again.
+// `to` and all that depend on it run again, unless the task went back to it too often.
 Transition GoBack(Builder builder, const std::string& from, const std::string& to,
                   std::string reason, std::string feedback);
 

@@ -12,7 +12,6 @@ namespace capstan::task {
 namespace {
 
 using machine::ToProto;
-using v1::ApprovalSummary;
 
 Transition Ignore() { return {}; }
 
@@ -42,40 +41,6 @@ Transition Retry(Builder b, std::string message) {
   return b.Done();
 }
 
-// Policy decides first, each time a worker takes it up.
-Transition Begin(Builder b) {
-  TaskState& data = b.data();
-  if (data.began() == 0) data.set_began(absl::ToUnixMicros(b.now()));
-  if (data.has_ending()) return Advance(std::move(b));
-  b.To(Execution::STATE_VALIDATING).set_attempt(data.decisions() + 1);
-  b.out().decide = true;
-  return b.Done();
-}
-
-// Time ran out for whoever was asked. A transition: the task ends, or goes back.
-std::optional<Transition> Expire(Builder& b) {
-  const std::optional<std::string> name = Waiting(b.data());
-  if (!name.has_value()) return std::nullopt;
-  TaskState::Step& step = b.Step(*name);
-  if (step.approval().ended() || absl::FromUnixMicros(step.approval().expires()) > b.now())
-    return std::nullopt;
-  b.EndApproval(step, ApprovalSummary::STATE_EXPIRED, "nobody decided in time");
-  return Settle(b, *name, false, "nobody decided in time");
-}
-
-Transition Unblock(Builder b) {
-  TaskState& data = b.data();
-  const absl::Duration waited = b.now() - absl::FromUnixMicros(data.blocked_since());
-  data.set_waited(data.waited() +
-                  absl::ToInt64Microseconds(std::max(absl::ZeroDuration(), waited)));
-  data.set_blocked_since(absl::ToUnixMicros(b.now()));
-  if (data.has_ending()) return Advance(std::move(b));
-  if (std::optional<Transition> end = Expire(b)) return *std::move(end);
-  data.clear_block_reason();
-  b.To(Execution::STATE_PENDING);
-  return Begin(std::move(b));
-}
-
 // ---- the worker that was at it is gone
 
 void Lose(Builder& b, TaskState::Step& step) {
@@ -97,10 +62,39 @@ void Lose(Builder& b, TaskState::Step& step) {
   finished.set_message("its worker stopped or was lost");
 }
 
-void TryAgain(Builder& b, TaskState::Step& step, absl::Time when) {
+void TryAgain(TaskState::Step& step, absl::Time when) {
   step.set_attempt(step.attempt() + 1);
   step.set_not_before(absl::ToUnixMicros(when));
-  b.Started(step);
+}
+
+bool MayRunAgain(const Builder& b, const TaskState::Step& step) {
+  const v1::WorkflowStep& definition = b.Definition(step.name());
+  return !definition.has_command() || definition.command().repeatable();
+}
+
+// Nobody works on it any more. An end that was decided stays what it is.
+Transition GiveUp(Builder b, Execution::FailureReason reason, std::string message) {
+  for (TaskState::Step& step : *b.data().mutable_steps()) {
+    if (IsWorking(step)) Lose(b, step);
+  }
+  if (b.data().has_ending()) {
+    const TaskState::Ending end = b.data().ending();
+    return b.End(end.state(), end.reason(),
+                 absl::StrCat(end.message(), "; the work was not put away: ", message));
+  }
+  return b.End(Execution::STATE_FAILED, reason, std::move(message));
+}
+
+// Too many workers were lost over it.
+Transition GiveUpAfter(Builder b, int takeovers) {
+  const auto& steps = b.data().steps();
+  const bool unknown = std::any_of(steps.begin(), steps.end(), [&](const auto& step) {
+    return IsWorking(step) && !MayRunAgain(b, step);
+  });
+  return GiveUp(
+      std::move(b),
+      unknown ? Execution::FAILURE_REASON_OUTCOME_UNKNOWN : Execution::FAILURE_REASON_LEASE_LOST,
+      absl::StrCat("given up: ", takeovers, " workers in a row were lost while they held it"));
 }
 
 Transition GoOnAnew(Builder b) {
@@ -108,18 +102,17 @@ Transition GoOnAnew(Builder b) {
   for (TaskState::Step& step : *b.data().mutable_steps()) {
     if (!IsWorking(step)) continue;
     Lose(b, step);
-    const v1::WorkflowStep& definition = b.Definition(step.name());
     if (b.data().has_ending()) {
       b.Finished(step, StepStatus::STATE_CANCELLED, Execution::FAILURE_REASON_UNSPECIFIED,
                  "stopped with the task");
     } else if (step.restarts()) {
       Reset(b, step);
-    } else if (definition.has_command() && !definition.command().repeatable()) {
+    } else if (!MayRunAgain(b, step)) {
       b.Finished(step, StepStatus::STATE_FAILED, Execution::FAILURE_REASON_OUTCOME_UNKNOWN,
                  "its worker was lost while it ran, and it is not repeatable");
       unknown = step.name();
     } else {
-      TryAgain(b, step, b.now());
+      TryAgain(step, b.now());
     }
   }
   if (unknown.has_value()) {
@@ -140,8 +133,7 @@ Transition Restart(const Task& task, absl::Time now) {
       out.stop.push_back(step.name());
       continue;
     }
-    out.run.push_back(
-        {step.name(), step.attempt(), step.iteration(), kTurnTimeout, step.reserved_microusd()});
+    out.run.push_back(RunOf(b, step));
   }
   return out;
 }
@@ -152,19 +144,22 @@ Transition On(const Task& task, const Resumed& resumed, absl::Time now) {
   if (lost) {
     b.Event().mutable_lease_lost()->set_takeovers(resumed.takeovers);
     b.data().set_takeovers_seen(resumed.takeovers);
-    if (resumed.alone && resumed.takeovers >= machine::kMaxTakeovers) {
-      return b.End(Execution::STATE_FAILED, Execution::FAILURE_REASON_LEASE_LOST,
-                   absl::StrCat("given up: ", resumed.takeovers,
-                                " workers in a row were lost while they held it"));
-    }
+    if (resumed.alone && resumed.takeovers >= machine::kMaxTakeovers)
+      return GiveUpAfter(std::move(b), resumed.takeovers);
+  }
+  const bool working = std::any_of(task.data.steps().begin(), task.data.steps().end(), IsWorking);
+  if (task.data.has_ending() && !working) {
+    Transition out = lost ? b.Done() : Again(task);
+    out.put_away = true;
+    return out;
   }
   switch (task.state) {
     case Execution::STATE_BLOCKED:
-      return Unblock(std::move(b));
+      if (std::optional<Transition> end = Expire(b)) return *std::move(end);
+      return Reopen(std::move(b));
     case Execution::STATE_PENDING:
       return Begin(std::move(b));
     case Execution::STATE_VALIDATING: {
-      if (task.data.has_ending()) return Advance(std::move(b));
       Transition out = lost ? b.Done() : Again(task);
       out.decide = true;
       return out;
@@ -177,12 +172,8 @@ Transition On(const Task& task, const Resumed& resumed, absl::Time now) {
     default:
       break;
   }
-  if (resumed.anew) {
-    const bool working = std::any_of(task.data.steps().begin(), task.data.steps().end(), IsWorking);
-    if (working || lost) return GoOnAnew(std::move(b));
-  } else if (std::any_of(task.data.steps().begin(), task.data.steps().end(), IsWorking)) {
-    return Restart(task, now);
-  }
+  if (resumed.anew && (working || lost)) return GoOnAnew(std::move(b));
+  if (working) return Restart(task, now);
   Transition out = Advance(std::move(b));
   // Nothing happened: only the effects are wanted.
   if (out.events.empty()) out.ignored = true;
@@ -190,15 +181,13 @@ Transition On(const Task& task, const Resumed& resumed, absl::Time now) {
 }
 
 Transition On(const Task& task, const Unusable& unusable, absl::Time now) {
-  return Builder(task, now).End(Execution::STATE_FAILED, Execution::FAILURE_REASON_CONFIGURATION,
-                                unusable.message);
+  return GiveUp(Builder(task, now), Execution::FAILURE_REASON_CONFIGURATION, unusable.message);
 }
 
 Transition On(const Task& task, const Decided& decided, absl::Time now) {
   if (task.state != Execution::STATE_VALIDATING || task.data.has_ending()) return Ignore();
   Builder b(task, now);
   if (!decided.transient_error.empty()) return Retry(std::move(b), decided.transient_error);
-  b.data().set_transient_errors(0);
   b.data().set_decisions(b.data().decisions() + 1);
   b.out().store_decision = true;
   *b.Event().mutable_policy_evaluated()->mutable_decision() = decided.decision;
@@ -230,7 +219,10 @@ Transition On(const Task& task, const Decided& decided, absl::Time now) {
   }
   b.To(Execution::STATE_RUNNING);
   b.out().guard_signals = true;
-  return Advance(std::move(b));
+  Transition out = Advance(std::move(b));
+  // Those of the workspace count on from one decision to the next.
+  if (!out.prepare) out.data.set_transient_errors(0);
+  return out;
 }
 
 Transition On(const Task& task, const Prepared& prepared, absl::Time now) {
@@ -362,7 +354,7 @@ Transition Failed(Builder b, const IterationEnded& ended) {
         ended.feedback);
   }
   const absl::Duration wait = std::max(Backoff(step.transient_errors()), ended.retry_after);
-  TryAgain(b, step, b.now() + wait);
+  TryAgain(step, b.now() + wait);
   return Advance(std::move(b));
 }
 
@@ -417,30 +409,29 @@ Transition On(const Task& task, const IterationEnded& ended, absl::Time now) {
 Transition On(const Task& task, const PutAway& put, absl::Time now) {
   const bool ending = task.data.has_ending();
   if (!ending && task.state != Execution::STATE_VERIFYING) return Ignore();
+  if (std::any_of(task.data.steps().begin(), task.data.steps().end(), IsWorking)) return Ignore();
   Builder b(task, now);
-  std::string note;
-  if (put.error.empty()) {
-    if (!put.commit.empty() || put.removed) {
-      v1::WorkCommitted& committed = *b.Event().mutable_work_committed();
-      committed.set_commit(put.commit);
-      committed.set_workspace_removed(put.removed);
-    }
-  } else {  // never changes how it ends
-    note = absl::StrCat("; the work was left in ", task.data.workspace().path(), ": ", put.error);
+  if (!put.commit.empty() || put.removed) {
+    v1::WorkCommitted& committed = *b.Event().mutable_work_committed();
+    committed.set_commit(put.commit);
+    committed.set_workspace_removed(put.removed);
+  }
+  std::string message = task.data.ending().message();
+  if (!put.error.empty()) {  // never changes how it ends
+    absl::StrAppend(&message, message.empty() ? "" : "; ", "the work was left in ",
+                    task.data.workspace().path(), ": ", put.error);
   }
   if (!ending) {
-    return b.End(Execution::STATE_SUCCEEDED, Execution::FAILURE_REASON_UNSPECIFIED, note);
+    return b.End(Execution::STATE_SUCCEEDED, Execution::FAILURE_REASON_UNSPECIFIED,
+                 std::move(message));
   }
-  const TaskState::Ending end = task.data.ending();
-  return b.End(end.state(), end.reason(), absl::StrCat(end.message(), note));
+  return b.End(task.data.ending().state(), task.data.ending().reason(), std::move(message));
 }
 
 Transition On(const Task& task, const Tick&, absl::Time now) {
   if (task.state != Execution::STATE_RUNNING) return Ignore();
-  Builder b(task, now);
-  if (std::optional<Transition> end = Expire(b)) return *std::move(end);
-  Transition out = Advance(std::move(b));
-  if (out.events.empty() && out.run.empty() && !out.park.has_value()) out.ignored = true;
+  Transition out = Advance(Builder(task, now));
+  if (out.events.empty()) out.ignored = true;
   return out;
 }
 
@@ -449,6 +440,8 @@ Transition On(const Task& task, const Tick&, absl::Time now) {
 // What a blocked task waits for has not come.
 bool GoesOnWaiting(const TaskState& data) {
   if (data.has_ending()) return false;
+  // The stop may have been lifted meanwhile: that is looked at.
+  if (data.block_reason() == Execution::BLOCK_REASON_STOPPED) return false;
   if (data.block_reason() == Execution::BLOCK_REASON_PAUSED) return data.paused();
   return Waiting(data).has_value();
 }
@@ -482,16 +475,12 @@ Transition On(const Task& task, const Signalled& signalled, absl::Time now) {
     event.set_resume(pause.resume);
     b.data().set_paused(!pause.resume);
   }
-  std::optional<Transition> end;
+  const machine::Signalled::Vote* settles = nullptr;
   for (const machine::Signalled::Vote& vote : signalled.votes) {
     if (vote.number <= seen) continue;
     b.CausedBySignal(vote.number);
-    const std::optional<std::string> waiting = Waiting(b.data());
-    if (!CountVote(b, vote)) continue;
-    const std::string words = absl::StrCat(vote.caller, ": ", vote.reason);
-    if ((end = Settle(b, *waiting, vote.approve, words))) break;
+    if (CountVote(b, vote)) settles = &vote;
   }
-  if (end.has_value()) return *std::move(end);
   std::string message;
   for (const auto& cancel : signalled.cancels) {
     if (cancel.number <= seen) continue;
@@ -508,18 +497,23 @@ Transition On(const Task& task, const Signalled& signalled, absl::Time now) {
     out.put_away = true;
     return out;
   }
+  if (settles != nullptr && (!message.empty() || task.data.has_ending())) {
+    TaskState::Step& step = b.Step(*Waiting(b.data()));  // it does not matter any more
+    b.SetState(step, step.question() ? StepStatus::STATE_RUNNING : StepStatus::STATE_PENDING);
+    settles = nullptr;
+  }
   if (!message.empty()) {
     return Finish(std::move(b), Execution::STATE_CANCELLED, Execution::FAILURE_REASON_UNSPECIFIED,
                   std::move(message));
   }
-  if (task.state == Execution::STATE_BLOCKED) {
-    if (GoesOnWaiting(b.data())) return ParkAgain(std::move(b));
-    return Unblock(std::move(b));
+  if (settles != nullptr) {
+    const std::string words = absl::StrCat(settles->caller, ": ", settles->reason);
+    std::optional<Transition> end = Settle(b, *Waiting(b.data()), settles->approve, words);
+    if (end.has_value()) return *std::move(end);
   }
-  if (task.state == Execution::STATE_RUNNING) return Advance(std::move(b));
-  Transition out = b.Done();
-  out.decide = task.state == Execution::STATE_VALIDATING && !task.data.has_ending();
-  return out;
+  if (task.state == Execution::STATE_BLOCKED && GoesOnWaiting(b.data()))
+    return ParkAgain(std::move(b));
+  return Advance(std::move(b));
 }
 
 }  // namespace
@@ -531,7 +525,10 @@ absl::Duration Backoff(int errors) {
 
 Transition Next(const Task& task, const Input& input, absl::Time now) {
   if (machine::IsTerminal(task.state)) return Ignore();
-  return std::visit([&](const auto& in) { return On(task, in, now); }, input);
+  Transition out = std::visit([&](const auto& in) { return On(task, in, now); }, input);
+  // Whoever takes it up next has another lease, which nobody has lost yet.
+  if (out.park.has_value()) out.data.set_takeovers_seen(0);
+  return out;
 }
 
 }  // namespace capstan::task

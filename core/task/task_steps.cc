@@ -33,9 +33,15 @@ bool IsDone(const TaskState::Step& step) {
   return step.state() == StepStatus::STATE_SUCCEEDED || step.state() == StepStatus::STATE_SKIPPED;
 }
 
+// Those that it depends on are done, and none that depends on it is still being stopped.
 bool IsReady(Builder& b, const v1::WorkflowStep& definition) {
-  return std::all_of(definition.depends_on().begin(), definition.depends_on().end(),
-                     [&](const std::string& name) { return IsDone(b.Step(name)); });
+  if (!std::all_of(definition.depends_on().begin(), definition.depends_on().end(),
+                   [&](const std::string& name) { return IsDone(b.Step(name)); })) {
+    return false;
+  }
+  const std::vector<std::string> after = WithDependents(b.workflow(), definition.name());
+  return std::none_of(after.begin(), after.end(),
+                      [&](const std::string& name) { return IsWorking(b.Step(name)); });
 }
 
 int RetryLimit(const Builder& b) {
@@ -177,6 +183,15 @@ std::optional<Transition> LookAtGate(Builder& b, const v1::WorkflowStep& definit
 
 // ---- iterations
 
+// An iteration of it is being worked on, and does not only begin with this transition.
+bool RunsAlready(const Builder& b, const TaskState::Step& step) {
+  const auto& before = b.task().data.steps();
+  return IsWorking(step) && std::any_of(before.begin(), before.end(), [&](const auto& one) {
+           return one.name() == step.name() && IsWorking(one) && one.attempt() == step.attempt() &&
+                  one.iteration() == step.iteration();
+         });
+}
+
 // What of the budget is neither spent nor reserved.
 std::int64_t BudgetLeft(const Builder& b) {
   std::int64_t left =
@@ -227,6 +242,7 @@ std::optional<Transition> StartIteration(Builder& b, const std::string& name) {
   }
   step.set_not_before(0);
   b.SetState(step, StepStatus::STATE_RUNNING);
+  b.Started(step);
   b.out().run.push_back(RunOf(b, step));
   return std::nullopt;
 }
@@ -239,7 +255,6 @@ std::optional<Transition> StartStep(Builder& b, const v1::WorkflowStep& definiti
   }
   step.set_attempt(step.attempt() + 1);
   step.set_iteration(1);
-  b.Started(step);
   return StartIteration(b, step.name());
 }
 
@@ -284,6 +299,7 @@ bool Pass(Builder& b, std::optional<Transition>& end) {
   return changed;
 }
 
+// When an iteration that waits can begin.
 absl::Time NextTry(const TaskState& data) {
   absl::Time next = absl::InfiniteFuture();
   for (const TaskState::Step& step : data.steps()) {
@@ -293,15 +309,31 @@ absl::Time NextTry(const TaskState& data) {
   return next;
 }
 
+// When something is to be done although nothing has ended. What only waits for others to end, or
+// for ResumeExecution, is not in the future.
+std::optional<absl::Time> NextLook(Builder& b) {
+  absl::Time look = absl::InfiniteFuture();
+  for (const TaskState::Step& step : b.data().steps()) {
+    if (step.state() != StepStatus::STATE_RUNNING || step.question()) continue;
+    const absl::Time next = absl::FromUnixMicros(step.not_before());
+    if (next > b.now()) look = std::min(look, next);
+  }
+  if (const auto waiting = Waiting(b.data()))
+    look = std::min(look, absl::FromUnixMicros(b.Step(*waiting).approval().expires()));
+  if (b.task().stopped.has_value()) look = std::min(look, b.now() + kStoppedLook);
+  if (look == absl::InfiniteFuture()) return std::nullopt;
+  return look;
+}
+
 // Nothing can be done now.
 Transition Wait(Builder b) {
   const absl::Time deadline = Deadline(b.task(), b.data());
   if (b.task().stopped.has_value()) {
     b.out().stopped = true;
-    return b.Block(Execution::BLOCK_REASON_STOPPED,
-                   absl::StrCat("stopped by ", b.task().stopped->name, ": ",
-                                b.task().stopped->reason),
-                   deadline);
+    return b.Block(
+        Execution::BLOCK_REASON_STOPPED,
+        absl::StrCat("stopped by ", b.task().stopped->name, ": ", b.task().stopped->reason),
+        deadline);
   }
   if (b.data().paused()) {
     return b.Block(Execution::BLOCK_REASON_PAUSED, "paused; ResumeExecution lets it go on",
@@ -331,10 +363,16 @@ Transition Advance(Builder b) {
     if (!working) b.out().put_away = true;
     return b.Done();
   }
+  if (b.state() == Execution::STATE_BLOCKED) return Reopen(std::move(b));
+  if (b.state() != Execution::STATE_RUNNING) {
+    b.out().decide = b.state() == Execution::STATE_VALIDATING;
+    return b.Done();
+  }
   if (b.now() >= Deadline(b.task(), b.data())) {
     return Finish(std::move(b), Execution::STATE_FAILED, Execution::FAILURE_REASON_TIMED_OUT,
                   "the task took too long");
   }
+  if (std::optional<Transition> end = Expire(b)) return *std::move(end);
   if (!b.data().paused() && !b.task().stopped.has_value()) {
     std::optional<Transition> end;
     while (Pass(b, end)) {
@@ -349,12 +387,40 @@ Transition Advance(Builder b) {
   }
   if (b.out().prepare) return b.Done();
   if (std::none_of(steps.begin(), steps.end(), IsWorking)) return Wait(std::move(b));
-  absl::Time look = NextTry(b.data());
-  if (const auto waiting = Waiting(b.data()))
-    look = std::min(look, absl::FromUnixMicros(b.Step(*waiting).approval().expires()));
-  if (b.task().stopped.has_value()) look = std::min(look, b.now() + kStoppedLook);
-  if (look != absl::InfiniteFuture()) b.out().look_again = look;
+  b.out().look_again = NextLook(b);
   return b.Done();
+}
+
+Transition Begin(Builder b) {
+  if (b.data().began() == 0) b.data().set_began(absl::ToUnixMicros(b.now()));
+  b.To(Execution::STATE_VALIDATING).set_attempt(b.data().decisions() + 1);
+  b.out().decide = true;
+  return b.Done();
+}
+
+Transition Reopen(Builder b) {
+  TaskState& data = b.data();
+  const absl::Duration waited = b.now() - absl::FromUnixMicros(data.blocked_since());
+  const std::int64_t micros = absl::ToInt64Microseconds(std::max(absl::ZeroDuration(), waited));
+  data.set_waited(data.waited() + micros);
+  for (TaskState::Step& step : *data.mutable_steps()) {
+    if (step.started() != 0 && step.started() <= data.blocked_since())
+      step.set_started(step.started() + micros);
+  }
+  data.clear_block_reason();
+  b.To(Execution::STATE_PENDING);
+  return Begin(std::move(b));
+}
+
+std::optional<Transition> Expire(Builder& b) {
+  const std::optional<std::string> name = Waiting(b.data());
+  if (!name.has_value()) return std::nullopt;
+  TaskState::Step& step = b.Step(*name);
+  if (step.approval().ended() || absl::FromUnixMicros(step.approval().expires()) > b.now())
+    return std::nullopt;
+  b.out().guard_signals = true;  // a vote that came in time counts
+  b.EndApproval(step, ApprovalSummary::STATE_EXPIRED, "nobody decided in time");
+  return Settle(b, *name, false, "nobody decided in time");
 }
 
 Transition StepFailed(Builder b, const std::string& name, Execution::FailureReason reason,
@@ -366,17 +432,16 @@ Transition StepFailed(Builder b, const std::string& name, Execution::FailureReas
     return Finish(std::move(b), Execution::STATE_FAILED, reason,
                   absl::StrCat("step ", name, ": ", message));
   }
-  const int limit = RetryLimit(b);
-  if (b.Step(to).retries() >= limit) {
-    return Finish(std::move(b), Execution::STATE_FAILED, Execution::FAILURE_REASON_RETRY_LIMIT,
-                  absl::StrCat("step ", name, " failed again after the task went back to ", to, " ",
-                               limit, limit == 1 ? " time: " : " times: ", message));
-  }
   return GoBack(std::move(b), name, to, std::move(message), std::move(feedback));
 }
 
 Transition GoBack(Builder b, const std::string& from, const std::string& to, std::string reason,
                   std::string feedback) {
+  if (const int limit = RetryLimit(b); b.Step(to).retries() >= limit) {
+    return Finish(std::move(b), Execution::STATE_FAILED, Execution::FAILURE_REASON_RETRY_LIMIT,
+                  absl::StrCat("step ", from, ": the task went back to ", to, " ", limit,
+                               limit == 1 ? " time" : " times", " already: ", reason));
+  }
   const std::vector<std::string> again = WithDependents(b.workflow(), to);
   TaskState::Step& source = b.Step(from);
   source.set_sent_back(source.sent_back() + 1);
@@ -393,11 +458,12 @@ Transition GoBack(Builder b, const std::string& from, const std::string& to, std
   for (const std::string& name : again) {
     TaskState::Step& step = b.Step(name);
     reset.add_steps(name);
-    if (IsWorking(step)) {
+    if (RunsAlready(b, step)) {
       step.set_restarts(true);
       b.out().stop.push_back(name);
       continue;
     }
+    std::erase_if(b.out().run, [&](const StepRun& run) { return run.step == name; });
     if (step.state() == StepStatus::STATE_WAITING && !step.approval().ended())
       b.EndApproval(step, ApprovalSummary::STATE_VOID, absl::StrCat("the task goes back to ", to));
     Reset(b, step);
@@ -417,6 +483,8 @@ void Reset(Builder& b, TaskState::Step& step) {
   step.clear_session();  // a retry begins a new conversation
   step.clear_session_artifact();
   step.clear_feedback();
+  step.set_question(false);
+  step.clear_asked();
   step.set_gate_passed(false);
   step.set_restarts(false);
 }
@@ -428,15 +496,9 @@ Transition Finish(Builder b, Execution::State state, Execution::FailureReason re
   if (b.data().has_ending()) return Advance(std::move(b));
   std::vector<std::string> working;
   for (TaskState::Step& step : *b.data().mutable_steps()) {
-    if (!IsWorking(step)) continue;
-    const bool ran = std::any_of(
-        b.task().data.steps().begin(), b.task().data.steps().end(), [&](const auto& before) {
-          return before.name() == step.name() && IsWorking(before) &&
-                 before.attempt() == step.attempt() && before.iteration() == step.iteration();
-        });
-    if (ran) {
+    if (RunsAlready(b, step)) {
       working.push_back(step.name());
-    } else {  // was about to begin in this very transition
+    } else if (IsWorking(step)) {  // was about to begin in this very transition
       step.set_reserved_microusd(0);
       step.set_not_before(absl::ToUnixMicros(b.now()));
     }
@@ -458,7 +520,7 @@ Transition Finish(Builder b, Execution::State state, Execution::FailureReason re
 
 bool CountVote(Builder& b, const machine::Signalled::Vote& vote) {
   const std::optional<std::string> name = Waiting(b.data());
-  if (!name.has_value()) {
+  if (!name.has_value() || b.Step(*name).approval().ended()) {
     *b.Event().mutable_approval_decided() = machine::DecidedOf(0, vote, "no approval is open");
     return false;
   }
@@ -494,6 +556,7 @@ std::optional<Transition> Settle(Builder& b, const std::string& name, bool passe
     }
     step.set_feedback(words);
     step.set_iteration(step.iteration() + 1);
+    step.set_started(absl::ToUnixMicros(b.now()));  // the wait is not its own time
     step.set_not_before(absl::ToUnixMicros(b.now()));
     b.SetState(step, StepStatus::STATE_RUNNING);
     return std::nullopt;
@@ -521,7 +584,8 @@ void AskQuestion(Builder& b, const std::string& name, std::string question) {
 StepRun RunOf(const Builder& b, const TaskState::Step& step) {
   const absl::Duration turn = ToDuration(b.Definition(step.name()).turn_timeout());
   return {step.name(), step.attempt(), step.iteration(),
-          std::min(Or(turn, kTurnTimeout), EndOf(b, step) - b.now()), step.reserved_microusd()};
+          std::clamp(EndOf(b, step) - b.now(), absl::ZeroDuration(), Or(turn, kTurnTimeout)),
+          step.reserved_microusd()};
 }
 
 }  // namespace capstan::task
