@@ -783,7 +783,7 @@ TEST(TaskStepsTest, S4_42_ASecondReviewSeesTheFindingsOfTheFirst) {
   EXPECT_THAT(values.variables.at("REVIEW_FINDINGS"), HasSubstr("line 3 is wrong"));
 }
 
-TEST(TaskStepsTest, S1_8_TheModelThatAStepWorksWithIsOnRecord) {
+TEST(TaskStepsTest, S1_8_S4_18_TheModelThatAStepWorksWithIsOnRecord) {
   TaskUnderTest run(
       WorkflowOf("  - {name: a, " kModel
                  "}\n  - {name: b, llm: {prompt_file: p.md, schema_file: s.json, model: strong}}\n",
