@@ -1,43 +1,25 @@
 #include "cli/action_commands.h"
 
-#include <fstream>
-#include <iterator>
 #include <utility>
 
 #include "capstan/v1/catalog_service.grpc.pb.h"
 #include "capstan/v1/execution_service.grpc.pb.h"
 #include "cli/exit_code.h"
+#include "cli/file_input.h"
 #include "cli/follow_command.h"
 #include "cli/parameters_input.h"
 #include "cli/render_catalog.h"
+#include "cli/submission.h"
 #include "core/status_macros.h"
 #include "core/text.h"
 
 namespace capstan::cli {
 namespace {
 
-constexpr size_t kMaxParametersFileBytes = 4 << 20;  // the server takes less and says so
-
-std::string ReadAll(std::istream& in) {
-  std::string text;
-  char buffer[4096];
-  while (text.size() <= kMaxParametersFileBytes && in.read(buffer, sizeof(buffer)).gcount() > 0) {
-    text.append(buffer, static_cast<size_t>(in.gcount()));
-  }
-  return text;
-}
-
 absl::StatusOr<google::protobuf::Struct> ReadParametersFile(Session& session) {
   const std::string& path = session.options.parameters_file;
   if (path.empty()) return google::protobuf::Struct();
-  std::ifstream file;
-  if (path != "-") file.open(path, std::ios::binary);
-  if (path != "-" && !file) return absl::InvalidArgumentError(Cat("cannot read ", path));
-  std::string text = ReadAll(path == "-" ? session.environment.in : file);
-  if (text.size() > kMaxParametersFileBytes) {
-    return absl::InvalidArgumentError(
-        Cat(path, " is larger than ", kMaxParametersFileBytes, " bytes"));
-  }
+  CAPSTAN_ASSIGN_OR_RETURN(const std::string text, ReadInput(path, session.environment.in));
   absl::StatusOr<google::protobuf::Struct> parameters = ParseParametersJson(text);
   if (!parameters.ok()) return Annotate(parameters.status(), path);
   return parameters;
@@ -71,25 +53,11 @@ absl::Status AddOverrides(const Options& options, v1::ExecuteActionRequest* requ
 // Everything but the parameters.
 absl::StatusOr<v1::ExecuteActionRequest> MakeRequest(const Options& options) {
   v1::ExecuteActionRequest request;
-  request.set_request_id(RequestId(options));
+  CAPSTAN_RETURN_IF_ERROR(FillSubmission(options, &request));
   request.set_action(options.name);
-  request.set_dry_run(options.dry_run);
-  request.set_priority(options.priority);
-  absl::Duration rest;
-  request.mutable_timeout()->set_seconds(
-      absl::IDivDuration(options.timeout, absl::Seconds(1), &rest));
-  request.mutable_timeout()->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(rest)));
-  CAPSTAN_ASSIGN_OR_RETURN(auto labels, SplitPairs("--label", options.labels));
-  for (const auto& [key, value] : labels) (*request.mutable_labels())[key] = value;
-  if (!options.parent.empty()) {
-    request.mutable_parent()->set_name(options.parent);
-    request.mutable_parent()->set_step(options.parent_step);
-  }
   request.set_on_conflict(options.on_conflict);
   if (options.max_retries) request.set_max_retries(*options.max_retries);
   CAPSTAN_RETURN_IF_ERROR(AddOverrides(options, &request));
-  request.set_wait_until(options.no_wait ? v1::ExecuteActionRequest::WAIT_UNTIL_ACCEPTED
-                                         : v1::ExecuteActionRequest::WAIT_UNTIL_TERMINAL);
   return request;
 }
 

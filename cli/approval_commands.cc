@@ -35,13 +35,6 @@ grpc::Status FindRequested(const Session& session, v1::ExecutionService::Stub& s
           Cat("the events of ", request.name(), " do not have its approval ", number)};
 }
 
-// An execution that never asked for an approval has nothing to show and nothing to decide.
-int NoApproval(const Session& session, const v1::Execution& execution) {
-  return session.Fail(
-      {grpc::StatusCode::FAILED_PRECONDITION,
-       Cat(execution.name(), " has never asked for an approval; it is ", StateText(execution))});
-}
-
 int Decide(Session& session, v1::DecideApprovalRequest::Decision decision) {
   v1::DecideApprovalRequest request;
   request.set_execution(ExecutionName(session));
@@ -56,22 +49,33 @@ int Decide(Session& session, v1::DecideApprovalRequest::Decision decision) {
     if (!execution.has_approval()) return NoApproval(session, execution);
     request.set_plan_digest(execution.approval().plan_digest());
   }
-  auto stub = v1::ApprovalService::NewStub(session.channel);
-  v1::DecideApprovalResponse response;
-  grpc::Status status = session.UnaryIdempotent([&](grpc::ClientContext& context) {
-    return stub->DecideApproval(&context, request, &response);
-  });
-  if (!status.ok()) return session.Fail(status);
   const bool approve = decision == v1::DecideApprovalRequest::DECISION_APPROVE;
-  session.Print(response.execution(),
-                Cat(approve ? "Said yes to " : "Said no to ", OneLine(request.execution()),
-                    ", plan sha256:", OneLine(request.plan_digest()),
-                    "\nWatch it: ", session.invocation().program, " execution watch ",
-                    ShellQuoted(request.execution()), "\n"));
-  return kOk;
+  return SendDecision(session, request,
+                      Cat(approve ? "Said yes to " : "Said no to ", OneLine(request.execution()),
+                          ", plan sha256:", OneLine(request.plan_digest()),
+                          "\nWatch it: ", session.invocation().program, " execution watch ",
+                          ShellQuoted(request.execution()), "\n"));
 }
 
 }  // namespace
+
+int SendDecision(Session& session, const v1::DecideApprovalRequest& request,
+                 const std::string& said) {
+  auto stub = v1::ApprovalService::NewStub(session.channel);
+  v1::DecideApprovalResponse response;
+  const grpc::Status status = session.UnaryIdempotent([&](grpc::ClientContext& context) {
+    return stub->DecideApproval(&context, request, &response);
+  });
+  if (!status.ok()) return session.Fail(status);
+  session.Print(response.execution(), said);
+  return kOk;
+}
+
+int NoApproval(const Session& session, const v1::Execution& execution) {
+  return session.Fail(
+      {grpc::StatusCode::FAILED_PRECONDITION,
+       Cat(execution.name(), " has never asked for an approval; it is ", StateText(execution))});
+}
 
 int ApprovalList(Session& session) {
   auto stub = v1::ApprovalService::NewStub(session.channel);

@@ -13,6 +13,8 @@
 #include "cli/stop_commands.h"
 #include "cli/successor_commands.h"
 #include "cli/target_commands.h"
+#include "cli/task_commands.h"
+#include "cli/workflow_commands.h"
 
 namespace capstan::cli {
 namespace {
@@ -79,6 +81,26 @@ int RunWithServer(const Options& options, Environment& environment) {
       return PolicyReplay(session);
     case Command::kPolicyExplainDecision:
       return PolicyExplainDecision(session);
+    case Command::kTaskRun:
+      return TaskRun(session);
+    case Command::kTaskPause:
+      return TaskPause(session);
+    case Command::kTaskResume:
+      return TaskResume(session);
+    case Command::kTaskApprove:
+      return TaskApprove(session);
+    case Command::kTaskReject:
+      return TaskReject(session);
+    case Command::kTaskAnswer:
+      return TaskAnswer(session);
+    case Command::kTaskTranscript:
+      return TaskTranscript(session);
+    case Command::kWorkflowList:
+      return WorkflowList(session);
+    case Command::kWorkflowShow:
+      return WorkflowShow(session);
+    case Command::kWorkflowPut:
+      return WorkflowPut(session);
     case Command::kManifests:
     case Command::kVersion:
       break;  // need no server

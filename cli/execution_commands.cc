@@ -79,8 +79,8 @@ int ExecutionList(Session& session) {
 }
 
 int ExecutionWatch(Session& session) {
-  WatchMode mode = session.environment.out_is_terminal ? WatchMode::kLive : WatchMode::kLines;
-  if (session.options.output == Output::kJson) mode = WatchMode::kJson;
+  const WatchMode mode =
+      session.options.output == Output::kJson ? WatchMode::kJson : TextMode(session);
   return FollowToTheEnd(session, mode,
                         [&](Follower& follower) { return follower.Watch(ExecutionName(session)); });
 }

@@ -23,10 +23,17 @@ Follower::Follower(v1::ExecutionService::StubInterface& stub, Clock& clock, std:
       on_retry_(std::move(on_retry)),
       give_up_at_(clock.BootTime() + options.wait_timeout) {}
 
-FollowResult Follower::Submit(const v1::ExecuteActionRequest& request) {
+template <class Request>
+FollowResult Follower::SubmitAny(const Request& request) {
   accepted_only_ = request.wait_until() == v1::ExecuteActionRequest::WAIT_UNTIL_ACCEPTED;
   return Loop([&] { return name_.empty() ? SubmitOnce(request) : WatchOnce(); });
 }
+
+FollowResult Follower::Submit(const v1::ExecuteActionRequest& request) {
+  return SubmitAny(request);
+}
+
+FollowResult Follower::Submit(const v1::RunTaskRequest& request) { return SubmitAny(request); }
 
 FollowResult Follower::Start(const Begin& begin, bool accepted_only) {
   accepted_only_ = accepted_only;
@@ -54,6 +61,13 @@ std::optional<FollowResult> Follower::SubmitOnce(const v1::ExecuteActionRequest&
   SetDeadline(context);
   auto reader = stub_.ExecuteAction(&context, request);
   return Read<v1::ExecuteActionResponse>(context, *reader);
+}
+
+std::optional<FollowResult> Follower::SubmitOnce(const v1::RunTaskRequest& request) {
+  grpc::ClientContext context;
+  SetDeadline(context);
+  auto reader = stub_.RunTask(&context, request);
+  return Read<v1::RunTaskResponse>(context, *reader);
 }
 
 std::optional<FollowResult> Follower::StartOnce(const Begin& begin) {
@@ -88,7 +102,7 @@ std::optional<FollowResult> Follower::Read(grpc::ClientContext& context,
   std::stop_callback cancel(stop_, [&] { context.TryCancel(); });
   Response response;
   while (reader.Read(&response)) {
-    if constexpr (std::is_same_v<Response, v1::ExecuteActionResponse>) {
+    if constexpr (!std::is_same_v<Response, v1::WatchExecutionResponse>) {
       // Of a submit sent again it only says that the first one had arrived.
       if (!snapshot_delivered_ && attempts_ == 0) deduplicated_ = response.deduplicated();
     }

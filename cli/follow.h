@@ -59,12 +59,16 @@ class Follower {
                                            bool* deduplicated)>;
 
   FollowResult Submit(const v1::ExecuteActionRequest& request);
+  FollowResult Submit(const v1::RunTaskRequest& request);
   FollowResult Start(const Begin& begin, bool accepted_only);
   FollowResult Watch(const std::string& name);
 
  private:
+  template <class Request>
+  FollowResult SubmitAny(const Request& request);
   // One stream. nullopt: it broke, try again.
   std::optional<FollowResult> SubmitOnce(const v1::ExecuteActionRequest& request);
+  std::optional<FollowResult> SubmitOnce(const v1::RunTaskRequest& request);
   std::optional<FollowResult> StartOnce(const Begin& begin);
   std::optional<FollowResult> WatchOnce();
   template <class Response>

@@ -30,14 +30,19 @@ void PrintEnd(Session& session, WatchMode mode, const WatchOutput& output) {
 
 WatchMode SubmitMode(const Session& session) {
   if (session.options.no_wait || session.options.output == Output::kJson) return WatchMode::kQuiet;
-  return session.environment.out_is_terminal ? WatchMode::kLive : WatchMode::kLines;
+  return TextMode(session);
+}
+
+WatchMode TextMode(const Session& session) {
+  return session.environment.out_is_terminal && !session.options.plain ? WatchMode::kLive
+                                                                       : WatchMode::kLines;
 }
 
 int FollowToTheEnd(Session& session, WatchMode mode,
                    const std::function<FollowResult(Follower&)>& follow) {
   Environment& environment = session.environment;
-  WatchOutput output(environment.out, environment.err, environment.clock, mode, environment.width,
-                     session.invocation());
+  WatchOutput output(environment.out, environment.err, environment.clock, mode,
+                     environment.terminal_size, session.invocation());
   auto stub = v1::ExecutionService::NewStub(session.channel);
   Follower follower(
       *stub, environment.clock, environment.stop, {.wait_timeout = session.options.wait_timeout},

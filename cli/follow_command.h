@@ -14,6 +14,10 @@ namespace capstan::cli {
 // How a command that makes an execution shows it: with -o json or --no-wait only its end.
 WatchMode SubmitMode(const Session& session);
 
+// How progress is shown to a person: drawn in place on a terminal, otherwise, and with --plain, in
+// lines.
+WatchMode TextMode(const Session& session);
+
 // Follows by `follow` (Submit, Start or Watch of the follower it is given), shows the progress in
 // `mode`, then prints the end or how to go on, and returns the exit code. With -o json the last
 // thing printed in kQuiet is the Execution.

@@ -13,10 +13,12 @@
 
 namespace {
 
-size_t TerminalWidth() {
+capstan::cli::TerminalSize SizeOfTerminal() {
   winsize size{};
-  const bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
-  return known ? size.ws_col : 80;
+  const bool known =
+      ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 && size.ws_row > 0;
+  if (!known) return {};
+  return {.columns = size.ws_col, .rows = size.ws_row};
 }
 
 }  // namespace
@@ -29,7 +31,7 @@ int main(int argc, char** argv) {
       .out = std::cout,
       .err = std::cerr,
       .out_is_terminal = isatty(STDOUT_FILENO) == 1,
-      .width = TerminalWidth(),
+      .terminal_size = SizeOfTerminal,
       .variables = {},
       .clock = clock,
       .stop = interrupt.token(),

@@ -50,14 +50,36 @@ void AddLimit(CLI::App* app, Options* options) {
       ->check(CLI::Range(1, kMaxLimit));
 }
 
+void AddSubmission(CLI::App* app, Options* options) {
+  AddRepeated(app, "--label", &options->labels, "KEY=VALUE",
+              "A label to find the execution by; may be repeated");
+  app->add_option("--parent", options->parent, "Name of the workflow whose step this is");
+  app->add_option("--parent-step", options->parent_step, "Number of the step, from 1")
+      ->check(CLI::Range(1, 1 << 30));
+  app->add_option("--priority", options->priority, "1 (first) to 5 (last), 3 by default")
+      ->check(CLI::Range(1, 5));
+}
+
+void AddWatching(CLI::App* app, Options* options) {
+  app->add_flag("--plain", options->plain, "A line for each event, also on a terminal");
+  AddDuration(app, "--wait-timeout", &options->wait_timeout,
+              "Stop waiting after this long; the execution goes on");
+}
+
 void AddFollowing(CLI::App* app, Options* options) {
   app->add_option(
          "--request-id", options->request_id,
          "UUID that makes the run idempotent: the same one never runs twice (default: a new one)")
       ->type_name("UUID");
   app->add_flag("--no-wait", options->no_wait, "Return as soon as the request is stored");
-  AddDuration(app, "--wait-timeout", &options->wait_timeout,
-              "Stop waiting after this long; the execution goes on");
+  AddWatching(app, options);
+}
+
+void AddPlanDigest(CLI::App* app, Options* options) {
+  app->add_option("--plan-digest", options->plan_digest,
+                  "Digest of the plan that was looked at (default: that of the open approval); "
+                  "refused when the plan has changed since")
+      ->type_name("SHA256");
 }
 
 void AddDuration(CLI::App* app, const std::string& flag, absl::Duration* duration,

@@ -26,10 +26,19 @@ void AddName(CLI::App* app, const std::string& what, const std::string& help, Op
 // --reason, required and not empty: the API wants one for the record.
 void AddReason(CLI::App* app, Options* options);
 
+// --plan-digest of a decision.
+void AddPlanDigest(CLI::App* app, Options* options);
+
 // --limit of a listing.
 void AddLimit(CLI::App* app, Options* options);
 
-// --request-id, --no-wait and --wait-timeout: of commands that make an execution and follow it.
+// --label, --parent, --parent-step and --priority: of commands that submit something new.
+void AddSubmission(CLI::App* app, Options* options);
+
+// --plain and --wait-timeout: of commands that follow an execution.
+void AddWatching(CLI::App* app, Options* options);
+
+// The same with --request-id and --no-wait: of commands that make an execution and follow it.
 void AddFollowing(CLI::App* app, Options* options);
 
 // Durations are read with Abseil: 90s, 5m, 1h.
@@ -42,6 +51,8 @@ void AddRepeated(CLI::App* app, const std::string& flag, std::vector<std::string
 
 void AddActionCommands(CLI::App* root, Options* options);
 void AddExecutionCommands(CLI::App* root, Options* options);
+void AddTaskCommands(CLI::App* root, Options* options);
+void AddWorkflowCommands(CLI::App* root, Options* options);
 void AddApprovalCommands(CLI::App* root, Options* options);
 void AddStopCommands(CLI::App* root, Options* options);
 void AddTargetCommands(CLI::App* root, Options* options);

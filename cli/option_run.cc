@@ -38,13 +38,7 @@ void AddActionCommands(CLI::App* root, Options* options) {
                   "File with a JSON object of parameters, - for standard input; -p goes over it")
       ->type_name("FILE");
   run->add_flag("--dry-run", options->dry_run, "Stop after policy, launch nothing, show the plan");
-  AddRepeated(run, "--label", &options->labels, "KEY=VALUE",
-              "A label to find the execution by; may be repeated");
-  run->add_option("--parent", options->parent, "Name of the workflow whose step this is");
-  run->add_option("--parent-step", options->parent_step, "Number of the step, from 1")
-      ->check(CLI::Range(1, 1 << 30));
-  run->add_option("--priority", options->priority, "1 (first) to 5 (last), 3 by default")
-      ->check(CLI::Range(1, 5));
+  AddSubmission(run, options);
   AddDuration(run, "--timeout", &options->timeout,
               "How long the action may run (default: the action's)");
   AddConflict(run, options);
@@ -106,7 +100,7 @@ void AddExecutionCommands(CLI::App* root, Options* options) {
   CLI::App* watch = AddCommand(group, "watch", "Follow one execution to its end",
                                Command::kExecutionWatch, options);
   AddName(watch, "EXECUTION", kExecutionNameHelp, options);
-  AddDuration(watch, "--wait-timeout", &options->wait_timeout, "Stop waiting after this long");
+  AddWatching(watch, options);
   CLI::App* cancel = AddCommand(group, "cancel", "Ask to cancel one execution",
                                 Command::kExecutionCancel, options);
   AddName(cancel, "EXECUTION", kExecutionNameHelp, options);

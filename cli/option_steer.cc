@@ -37,11 +37,7 @@ void AddApprovalCommands(CLI::App* root, Options* options) {
     CLI::App* decide = AddCommand(group, name, help, command, options);
     AddName(decide, "EXECUTION", kExecutionNameHelp, options);
     AddReason(decide, options);
-    decide
-        ->add_option("--plan-digest", options->plan_digest,
-                     "Digest of the plan that was looked at (default: that of the open approval); "
-                     "refused when the plan has changed since")
-        ->type_name("SHA256");
+    AddPlanDigest(decide, options);
   };
   add_decision("approve", "Say yes to the plan of one execution", Command::kApprovalApprove);
   add_decision("reject", "Say no: the execution fails", Command::kApprovalReject);

@@ -117,6 +117,8 @@ ParsedOptions ParseOptions(const std::vector<std::string>& arguments,
       ->type_name("FORMAT");
   AddActionCommands(&app, &options);
   AddExecutionCommands(&app, &options);
+  AddTaskCommands(&app, &options);
+  AddWorkflowCommands(&app, &options);
   AddApprovalCommands(&app, &options);
   AddStopCommands(&app, &options);
   AddTargetCommands(&app, &options);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "capstan/v1/event.pb.h"
 #include "capstan/v1/execution.pb.h"
 
 namespace capstan::cli {
@@ -36,11 +37,39 @@ enum class Command {
   kWorkerList,
   kPolicyReplay,
   kPolicyExplainDecision,
+  kTaskRun,
+  kTaskPause,
+  kTaskResume,
+  kTaskApprove,
+  kTaskReject,
+  kTaskAnswer,
+  kTaskTranscript,
+  kWorkflowList,
+  kWorkflowShow,
+  kWorkflowPut,
   kManifests,
   kVersion,
 };
 
 enum class Output { kText, kJson };
+
+// What `task run` says about the task itself.
+struct TaskOptions {
+  std::string weight;  // instead of a workflow's name
+  std::string id;
+  std::string title;
+  std::string description;
+  std::string description_file;  // "-" is standard input
+  std::string category;
+  std::string spec_file;              // "-" is standard input
+  std::vector<std::string> criteria;  // id=text
+  std::vector<std::string> inputs;    // key=value
+  std::vector<std::string> commands;  // name=words, or name=JSON array
+  std::string repository;             // folder on the workers' machine
+  std::string base_ref;
+  v1::Profile profile = v1::PROFILE_UNSPECIFIED;
+  int64_t max_cost_microusd = 0;  // 0: what the workflow says
+};
 
 // Fields of commands other than `command` keep their defaults.
 struct Options {
@@ -52,13 +81,14 @@ struct Options {
   std::string caller;          // who the caller claims to be; empty: says nothing
   Output output = Output::kText;
 
-  std::string name;  // of the action, execution, stop or target
+  std::string name;  // of the action, workflow, execution, stop or target; or a workflow's file
 
   std::vector<std::string> parameters;  // name=value
   std::string parameters_file;          // "-" is standard input
   std::string request_id;               // empty: a new one
   bool dry_run = false;
   bool no_wait = false;
+  bool plain = false;  // lines for each event, also on a terminal
   int priority = 0;
   std::vector<std::string> labels;  // key=value
   std::string parent;
@@ -71,6 +101,13 @@ struct Options {
   std::vector<std::string> no_require;
 
   bool accept_repeated_effect = false;
+  std::string from_step;  // of a task that is run again; empty: all of it
+
+  TaskOptions task;
+  std::string step;     // whose transcript; empty: of all
+  long long after = 0;  // entries up to this number are left out
+  std::string catalog;  // folder with prompts/ and schemas/; empty: beside the workflow's folder
+  bool validate_only = false;
 
   bool events = false;
   std::string filter;

@@ -71,4 +71,10 @@ absl::Status AddParameters(const std::vector<std::string>& pairs, const v1::Acti
   return absl::OkStatus();
 }
 
+void SetDuration(absl::Duration duration, google::protobuf::Duration* field) {
+  absl::Duration rest;
+  field->set_seconds(absl::IDivDuration(duration, absl::Seconds(1), &rest));
+  field->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(rest)));
+}
+
 }  // namespace capstan::cli

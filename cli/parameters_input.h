@@ -1,6 +1,7 @@
 // Parameters of an action as a command line and a file give them. Pure.
 #pragma once
 
+#include <google/protobuf/duration.pb.h>
 #include <google/protobuf/struct.pb.h>
 
 #include <string>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "capstan/v1/catalog_service.pb.h"
 
 namespace capstan::cli {
@@ -24,5 +26,7 @@ absl::Status AddParameters(const std::vector<std::string>& pairs, const v1::Acti
 // "key=value" pairs of any other flag. INVALID_ARGUMENT as above, naming `flag`.
 absl::StatusOr<std::vector<std::pair<std::string, std::string>>> SplitPairs(
     std::string_view flag, const std::vector<std::string>& pairs);
+
+void SetDuration(absl::Duration duration, google::protobuf::Duration* field);
 
 }  // namespace capstan::cli

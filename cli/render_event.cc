@@ -1,8 +1,11 @@
 #include "cli/render_event.h"
 
 #include <map>
+#include <optional>
+#include <utility>
 
 #include "absl/strings/str_format.h"
+#include "cli/render_task_event.h"
 #include "cli/render_words.h"
 #include "cli/text_format.h"
 #include "core/text.h"
@@ -13,7 +16,9 @@ namespace {
 using v1::ExecutionEvent;
 
 std::string AcceptedText(const v1::Accepted& accepted) {
-  std::string text = Cat(accepted.action(), " ", ParametersText(accepted.parameters()));
+  std::string text = accepted.has_task()
+                         ? TaskRequestText(accepted.task())
+                         : Cat(accepted.action(), " ", ParametersText(accepted.parameters()));
   if (accepted.dry_run()) Append(&text, " (dry run)");
   if (!accepted.retry_of().empty()) Append(&text, " (tries ", accepted.retry_of(), " again)");
   if (!accepted.rollback_of().empty()) Append(&text, " (undoes ", accepted.rollback_of(), ")");
@@ -49,9 +54,12 @@ std::string EndDecidedText(const v1::EndDecided& end) {
 }
 
 std::string ApprovalRequestedText(const v1::ApprovalRequested& requested) {
+  const std::string step =
+      requested.step().empty() ? "" : Cat("step ", OneLine(requested.step()), " ");
+  if (requested.question()) return Cat(step, "asks: ", OneLine(requested.rule().reason()));
   std::string text =
-      Cat("wants ", ApproversText(requested.rule().quorum(), requested.rule().groups()), " until ",
-          Time(requested.expire_time()));
+      Cat(step, "wants ", ApproversText(requested.rule().quorum(), requested.rule().groups()),
+          " until ", Time(requested.expire_time()));
   if (!requested.rule().reason().empty()) Append(&text, ": ", OneLine(requested.rule().reason()));
   return Cat(text, "; plan sha256:", OneLine(requested.plan_digest()));
 }
@@ -68,12 +76,8 @@ std::string ApprovalEndedText(const v1::ApprovalEnded& ended) {
              ended.message().empty() ? "" : ": ", OneLine(ended.message()));
 }
 
-struct EventWords {
-  std::string what;
-  std::string text;
-};
-
 EventWords WordsOf(const ExecutionEvent& event) {
+  if (std::optional<EventWords> words = TaskEventWords(event)) return *std::move(words);
   switch (event.payload_case()) {
     case ExecutionEvent::kAccepted:
       return {"accepted", AcceptedText(event.accepted())};

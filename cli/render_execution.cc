@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
 #include "cli/render_plan.h"
+#include "cli/render_task.h"
 #include "cli/text_format.h"
 #include "core/projection.h"
 #include "core/text.h"
@@ -14,6 +16,8 @@ namespace capstan::cli {
 namespace {
 
 using v1::Execution;
+
+constexpr size_t kTitleColumns = 40;  // of a task, in a listing
 
 std::string EffectText(const Execution& execution) {
   switch (execution.outcome().effect()) {
@@ -102,7 +106,7 @@ std::string WhyText(const Execution& execution) {
 class DetailRows {
  public:
   // Nothing for what is not known.
-  void Add(const char* name, const std::string& value) {
+  void Add(const std::string& name, const std::string& value) {
     if (!value.empty() && value != "-") rows_.push_back({name, value});
   }
   std::string Text() const { return Table(rows_); }
@@ -112,9 +116,13 @@ class DetailRows {
 };
 
 void AddRequest(const Execution& execution, DetailRows* rows) {
-  rows->Add("action", OneLine(execution.action()));
-  rows->Add("parameters", ParametersText(execution.parameters()));
-  rows->Add("target", TargetText(execution.target()));
+  if (IsTask(execution)) {
+    for (const std::vector<std::string>& row : TaskRows(execution)) rows->Add(row[0], row[1]);
+  } else {
+    rows->Add("action", OneLine(execution.action()));
+    rows->Add("parameters", ParametersText(execution.parameters()));
+    rows->Add("target", TargetText(execution.target()));
+  }
   rows->Add("dry run", execution.dry_run() ? "yes" : "");
   rows->Add("timeout", Length(execution.timeout()));
   if (execution.on_conflict() != Execution::ON_CONFLICT_UNSPECIFIED) {
@@ -141,37 +149,37 @@ void AddApproval(const Execution& execution, const Invocation& invocation, Detai
       Cat(EnumWord(*v1::ApprovalSummary::State_descriptor(), approval.state(), "STATE_"),
           ", wants ", ApproversText(approval.quorum(), approval.groups()));
   if (!approval.reason().empty()) Append(&text, ": ", OneLine(approval.reason()));
+  if (!approval.step().empty())
+    rows->Add(approval.question() ? "question of" : "gate of", OneLine(approval.step()));
   rows->Add("approval", text);
   for (const v1::ApprovalDecision& decision : approval.decisions())
     rows->Add("decision", Cat(DecisionText(decision), " at ", Time(decision.time())));
   if (!AwaitsApproval(execution)) return;
   rows->Add("expires", Time(approval.expire_time()));
-  rows->Add("to approve", ApproveCommand(execution.name(), invocation));
+  rows->Add(approval.question() ? "to answer" : "to approve",
+            ApproveCommand(execution, invocation));
 }
 
 }  // namespace
 
 std::string LiveLine(const Execution& execution, absl::Duration elapsed, size_t width) {
-  std::string text = Cat(Elapsed(elapsed), "  ", StateText(execution), "  ",
-                         OneLine(execution.action()), " ", TargetText(execution.target()));
+  std::string text =
+      Cat(Elapsed(elapsed), "  ", StateText(execution), "  ", SubjectText(execution));
   if (execution.cancel_requested()) Append(&text, "  cancel requested");
   if (execution.has_blocked_until()) Append(&text, "  until ", Time(execution.blocked_until()));
   if (const std::string why = WhyText(execution); !why.empty()) Append(&text, "  ", why);
-  if (text.size() <= width) return text;
-  size_t end = width;  // not in the middle of a character
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
-  return text.substr(0, end);
+  return CutToWidth(text, width);
 }
 
 std::string EndText(const Execution& execution, const Invocation& invocation) {
   const absl::Duration took = ToTime(execution.finish_time()) - ToTime(execution.create_time());
-  std::string text = Cat(StateText(execution), "  ", OneLine(execution.action()), " ",
-                         TargetText(execution.target()), "  after ", Elapsed(took), "  ",
-                         OneLine(execution.name()), "\n");
+  std::string text = Cat(StateText(execution), "  ", SubjectText(execution), "  after ",
+                         Elapsed(took), "  ", OneLine(execution.name()), "\n");
   AppendLine(&text, OneLine(execution.message()));
   for (const v1::PolicyViolation& violation : execution.policy_decision().violations()) {
     AppendLine(&text, Cat("  ", OneLine(violation.id()), ": ", OneLine(violation.message())));
   }
+  if (IsTask(execution)) return Cat(text, TaskEndText(execution, invocation));
   if (!execution.outcome().dry_run()) AppendConditions(execution, &text);
   AppendApproval(execution.approval(), &text);
   for (const v1::ResourceChange& change : execution.outcome().resources()) {
@@ -189,10 +197,12 @@ std::string DetachedText(const std::string& name, const Invocation& invocation) 
              ShellQuoted(name), "\n");
 }
 
-std::string AwaitsApprovalText(const std::string& name, const Invocation& invocation) {
+std::string AwaitsApprovalText(const Execution& execution, const Invocation& invocation) {
+  if (IsTask(execution)) return TaskAwaitsText(execution, invocation);
+  const std::string& name = execution.name();
   return Cat("It waits for an approval.\n", "  see the plan:  ", invocation.program,
              " approval show ", ShellQuoted(name), "\n",
-             "  approve it:    ", ApproveCommand(name, invocation), "\n");
+             "  approve it:    ", ApproveCommand(execution, invocation), "\n");
 }
 
 std::string Details(const Execution& execution, const Invocation& invocation) {
@@ -218,15 +228,29 @@ std::string Details(const Execution& execution, const Invocation& invocation) {
     rows.Add("changed", ChangeText(change));
   if (IsTerminal(execution.state())) rows.Add("effect", EffectText(execution));
   rows.Add("to undo", UndoCommand(execution, invocation));
+  if (IsTask(execution)) return Cat(rows.Text(), "\n", StepsText(execution));
   if (!execution.outcome().has_plan()) return rows.Text();
   return Cat(rows.Text(), "\n", PlanText(execution.outcome().plan()));
 }
 
 std::string ExecutionTable(const google::protobuf::RepeatedPtrField<Execution>& executions) {
-  std::vector<std::vector<std::string>> rows = {{"NAME", "STATE", "ACTION", "TARGET", "CREATED"}};
+  // Only tasks have steps and cost anything.
+  const bool tasks = std::any_of(executions.begin(), executions.end(), IsTask);
+  std::vector<std::vector<std::string>> rows = {{"NAME", "STATE", "ACTION", "TARGET"}};
+  if (tasks) rows = {{"NAME", "STATE", "RUNS", "ON", "STEPS", "COST"}};
+  rows[0].push_back("CREATED");
   for (const Execution& execution : executions) {
-    rows.push_back({OneLine(execution.name()), StateText(execution), OneLine(execution.action()),
-                    TargetText(execution.target()), Time(execution.create_time())});
+    std::vector<std::string> row = {OneLine(execution.name()), StateText(execution)};
+    if (IsTask(execution)) {
+      row.insert(row.end(), {OneLine(execution.workflow()),
+                             CutToWidth(OneLine(execution.task().title()), kTitleColumns),
+                             ProgressText(execution), CostText(execution.usage())});
+    } else {
+      row.insert(row.end(), {OneLine(execution.action()), TargetText(execution.target())});
+      if (tasks) row.insert(row.end(), {"", ""});
+    }
+    row.push_back(Time(execution.create_time()));
+    rows.push_back(std::move(row));
   }
   return Table(rows);
 }

@@ -21,8 +21,8 @@ std::string EndText(const v1::Execution& execution, const Invocation& invocation
 // cancel it.
 std::string DetachedText(const std::string& name, const Invocation& invocation);
 
-// That it waits for an approval, how to see the plan and how to decide.
-std::string AwaitsApprovalText(const std::string& name, const Invocation& invocation);
+// That it waits for an approval or an answer, how to see the plan and how to decide.
+std::string AwaitsApprovalText(const v1::Execution& execution, const Invocation& invocation);
 
 // Everything about one execution.
 std::string Details(const v1::Execution& execution, const Invocation& invocation);

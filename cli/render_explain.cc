@@ -8,8 +8,8 @@ namespace capstan::cli {
 
 std::string ExplainText(const v1::ExplainExecutionResponse& response, absl::Time now) {
   const v1::Execution& execution = response.execution();
-  std::string text = Cat(StateText(execution), "  ", OneLine(execution.action()), " ",
-                         TargetText(execution.target()), "  ", OneLine(execution.name()), "\n");
+  std::string text = Cat(StateText(execution), "  ", SubjectText(execution), "  ",
+                         OneLine(execution.name()), "\n");
   int number = 0;
   for (const v1::ExplainExecutionResponse::Reason& reason : response.reasons()) {
     Append(&text, ++number, ". ", OneLine(reason.code()), ": ", OneLine(reason.message()), "\n");

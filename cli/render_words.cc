@@ -5,6 +5,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_join.h"
 #include "cli/text_format.h"
+#include "core/machine/states.h"
 #include "core/target_name.h"
 #include "core/text.h"
 
@@ -29,7 +30,18 @@ std::string StateText(const Execution& execution) {
   return StateText(execution.state(), execution.failure_reason(), execution.block_reason());
 }
 
+std::string SubjectText(const Execution& execution) {
+  if (IsTask(execution))
+    return Cat(OneLine(execution.workflow()), ": ", OneLine(execution.task().title()));
+  return Cat(OneLine(execution.action()), " ", TargetText(execution.target()));
+}
+
 bool AwaitsApproval(const Execution& execution) {
+  // Of a task other steps may go on meanwhile.
+  if (IsTask(execution)) {
+    return !machine::IsTerminal(execution.state()) &&
+           execution.approval().state() == v1::ApprovalSummary::STATE_PENDING;
+  }
   return execution.state() == Execution::STATE_BLOCKED &&
          execution.block_reason() == Execution::BLOCK_REASON_APPROVAL;
 }
@@ -126,8 +138,11 @@ std::string UndoCommand(const Execution& execution, const Invocation& invocation
              ParameterFlags(execution.rollback().parameters()));
 }
 
-std::string ApproveCommand(const std::string& execution, const Invocation& invocation) {
-  return Cat(invocation.program, " approval approve ", ShellQuoted(execution), " --reason=WHY");
+std::string ApproveCommand(const Execution& execution, const Invocation& invocation) {
+  const std::string name = ShellQuoted(execution.name());
+  if (execution.approval().question())
+    return Cat(invocation.program, " task answer ", name, " --answer=ANSWER");
+  return Cat(invocation.program, " approval approve ", name, " --reason=WHY");
 }
 
 std::string KubectlGet(const v1::Target& target) {

@@ -24,7 +24,12 @@ std::string StateText(v1::Execution::State state, v1::Execution::FailureReason f
 // JOB_FAILED of FAILURE_REASON_JOB_FAILED.
 std::string ReasonWord(v1::Execution::FailureReason reason);
 
-// It waits until somebody decides on its approval.
+// "ScaleDeployment Deployment shop/web", "medium: Add a limit to the export".
+std::string SubjectText(const v1::Execution& execution);
+
+inline bool IsTask(const v1::Execution& execution) { return !execution.workflow().empty(); }
+
+// It, or one of its steps, waits until somebody decides on its approval or answers.
 bool AwaitsApproval(const v1::Execution& execution);
 
 // "Deployment shop/web".
@@ -55,7 +60,8 @@ std::string RollbackText(const v1::RollbackPlan& rollback);
 // it.
 std::string UndoCommand(const v1::Execution& execution, const Invocation& invocation);
 
-std::string ApproveCommand(const std::string& execution, const Invocation& invocation);
+// Says yes, or answers the question of a step.
+std::string ApproveCommand(const v1::Execution& execution, const Invocation& invocation);
 
 // A command to look at the target.
 std::string KubectlGet(const v1::Target& target);

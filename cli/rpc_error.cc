@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/str_split.h"
 #include "cli/text_format.h"
 #include "core/text.h"
 #include "google/rpc/code.pb.h"
@@ -24,6 +25,15 @@ struct Findings {
   bool names_fields = false;
 };
 
+// A description of several lines, such as all that is wrong with a file, keeps them.
+std::string Indented(const std::string& description) {
+  if (description.find('\n') == std::string::npos) return OneLine(description);
+  std::string text;
+  for (absl::string_view line : absl::StrSplit(description, '\n', absl::SkipEmpty()))
+    Append(&text, "\n    ", OneLine(std::string_view(line.data(), line.size())));
+  return text;
+}
+
 Findings Read(const google::rpc::Status& details) {
   Findings findings;
   google::rpc::ErrorInfo info;
@@ -38,7 +48,7 @@ Findings Read(const google::rpc::Status& details) {
       findings.names_fields = bad_request.field_violations_size() > 0;
       for (const auto& violation : bad_request.field_violations()) {
         Append(&findings.lines, "  ", OneLine(violation.field()), ": ",
-               OneLine(violation.description()), "\n");
+               Indented(violation.description()), "\n");
       }
     } else if (any.UnpackTo(&precondition)) {
       for (const auto& violation : precondition.violations()) {
@@ -72,6 +82,10 @@ constexpr Advice kAdvice[] = {
     {"STATE_UNKNOWN",
      "Look at the target; capstan execution get shows the action that would undo it."},
     {"NOT_BLOCKED", "capstan target list shows which targets are blocked."},
+    {"NOT_A_TASK", "Actions are cancelled, or kept from starting with capstan stop create."},
+    {"SPEC_REQUIRED", "--spec-file gives one."},
+    {"ALREADY_SUCCEEDED", "For a task --from-step names the step to begin with again."},
+    {"STEP_NOT_DONE", "capstan execution get shows which steps were done."},
     {"STOP_NOT_FOUND", "capstan stop list shows the stops in force."},
 };
 

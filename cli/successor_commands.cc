@@ -35,6 +35,7 @@ int ExecutionRetry(Session& session) {
   request.set_name(ExecutionName(session));
   request.set_request_id(RequestId(session.options));
   request.set_accept_repeated_effect(session.options.accept_repeated_effect);
+  request.set_from_step(session.options.from_step);
   return FollowNew<v1::RetryExecutionResponse>(
       session, request, [&](auto&&... arguments) { return stub->RetryExecution(arguments...); });
 }

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <map>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_format.h"
@@ -15,12 +17,96 @@ namespace capstan::cli {
 using google::protobuf::Struct;
 using google::protobuf::Value;
 
-std::string OneLine(std::string_view text) {
-  std::string line(text);
-  for (char& c : line) {
-    if (absl::ascii_iscntrl(c)) c = ' ';
+namespace {
+
+// What steers a terminal becomes spaces, but for the characters in `keep`. In UTF-8 the second half
+// of the control characters is 0xC2 and a byte below 0xA0.
+std::string WithoutControls(std::string_view text, std::string_view keep) {
+  std::string safe(text);
+  for (size_t i = 0; i < safe.size(); ++i) {
+    const auto next = i + 1 < safe.size() ? static_cast<unsigned char>(safe[i + 1]) : 0;
+    if (static_cast<unsigned char>(safe[i]) == 0xC2 && next >= 0x80 && next < 0xA0) {
+      safe[i] = safe[i + 1] = ' ';
+    } else if (absl::ascii_iscntrl(safe[i]) && keep.find(safe[i]) == std::string_view::npos) {
+      safe[i] = ' ';
+    }
   }
-  return line;
+  return safe;
+}
+
+struct Range {
+  char32_t first, last;
+};
+
+// The blocks of East Asian scripts and of pictures, and those that are drawn over what is before
+// them; from Unicode's EastAsianWidth.txt and DerivedGeneralCategory.txt, by whole blocks.
+constexpr Range kWide[] = {{0x1100, 0x115F},   {0x2E80, 0xA4CF},   {0xAC00, 0xD7A3},
+                           {0xF900, 0xFAFF},   {0xFE30, 0xFE6F},   {0xFF00, 0xFF60},
+                           {0xFFE0, 0xFFE6},   {0x1F300, 0x1F64F}, {0x1F680, 0x1F6FF},
+                           {0x1F900, 0x1F9FF}, {0x20000, 0x3FFFD}};
+constexpr Range kNone[] = {{0x0300, 0x036F}, {0x200B, 0x200F}, {0x20D0, 0x20FF}, {0xFE00, 0xFE0F}};
+
+size_t WidthOf(char32_t c) {
+  const auto holds = [&](const Range& range) { return range.first <= c && c <= range.last; };
+  if (std::any_of(std::begin(kNone), std::end(kNone), holds)) return 0;
+  return std::any_of(std::begin(kWide), std::end(kWide), holds) ? 2 : 1;
+}
+
+// The character at the beginning of `text`, which is not empty, and its bytes. A byte that begins
+// none counts as one.
+std::pair<char32_t, size_t> FirstCharacter(std::string_view text) {
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+  const size_t size = byte(0) < 0xC0 ? 1 : byte(0) < 0xE0 ? 2 : byte(0) < 0xF0 ? 3 : 4;
+  if (size == 1 || size > text.size()) return {byte(0), 1};
+  char32_t c = byte(0) & (0xFF >> (size + 1));
+  for (size_t i = 1; i < size; ++i) c = (c << 6) | (byte(i) & 0x3F);
+  return {c, size};
+}
+
+// The longest beginning that fits.
+std::string_view Fitting(std::string_view text, size_t columns) {
+  size_t end = 0;
+  for (size_t width = 0; end < text.size();) {
+    const auto [c, size] = FirstCharacter(text.substr(end));
+    width += WidthOf(c);
+    if (width > columns) break;
+    end += size;
+  }
+  return text.substr(0, end);
+}
+
+}  // namespace
+
+std::string OneLine(std::string_view text) { return WithoutControls(text, ""); }
+
+std::string SafeText(std::string_view text) { return WithoutControls(text, "\n\t"); }
+
+size_t DisplayWidth(std::string_view text) {
+  size_t width = 0;
+  while (!text.empty()) {
+    const auto [c, size] = FirstCharacter(text);
+    width += WidthOf(c);
+    text.remove_prefix(size);
+  }
+  return width;
+}
+
+std::string CutToWidth(std::string_view text, size_t columns) {
+  if (DisplayWidth(text) <= columns) return std::string(text);
+  return columns == 0 ? "" : Cat(Fitting(text, columns - 1), "…");
+}
+
+std::string Tokens(int64_t count) {
+  if (count < 1000) return Cat(count);
+  if (count < 99'950) return absl::StrFormat("%.1fk", static_cast<double>(count) / 1e3);
+  if (count < 999'500) return absl::StrFormat("%.0fk", static_cast<double>(count) / 1e3);
+  return absl::StrFormat("%.1fM", static_cast<double>(count) / 1e6);
+}
+
+std::string Money(int64_t microusd) {
+  const double usd = static_cast<double>(microusd) / 1e6;
+  const bool small = microusd > 0 && microusd < 10'000;
+  return small ? absl::StrFormat("$%.4f", usd) : absl::StrFormat("$%.2f", usd);
 }
 
 absl::Time ToTime(const google::protobuf::Timestamp& time) {
@@ -112,13 +198,13 @@ std::string Table(const std::vector<std::vector<std::string>>& rows) {
   std::vector<size_t> widths;
   for (const std::vector<std::string>& row : rows) {
     widths.resize(std::max(widths.size(), row.size()));
-    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], DisplayWidth(row[i]));
   }
   std::string text;
   for (const std::vector<std::string>& row : rows) {
     for (size_t i = 0; i < row.size(); ++i) {
       const bool last = i + 1 == row.size();
-      Append(&text, row[i], last ? "" : std::string(widths[i] - row[i].size() + 2, ' '));
+      Append(&text, row[i], last ? "" : std::string(widths[i] - DisplayWidth(row[i]) + 2, ' '));
     }
     text += '\n';
   }

@@ -18,12 +18,26 @@ namespace capstan::cli {
 // from outside.
 std::string OneLine(std::string_view text);
 
+// The same, but line breaks and tabs stay.
+std::string SafeText(std::string_view text);
+
+// Columns that UTF-8 text takes on a terminal: wide characters two, combining ones none.
+size_t DisplayWidth(std::string_view text);
+
+// As much of the text as fits, with "…" at its end when it is not all.
+std::string CutToWidth(std::string_view text, size_t columns);
+
 // 2026-11-21T02:45:00.123Z, or "-" when not set.
 std::string Time(const google::protobuf::Timestamp& time);
 absl::Time ToTime(const google::protobuf::Timestamp& time);
 
 // 0:07, 12:34, 1:02:03.
 std::string Elapsed(absl::Duration duration);
+// 950, 12.3k, 1.2M.
+std::string Tokens(int64_t count);
+// $1.23, and $0.0042 for less than a cent; from millionths of a US dollar.
+std::string Money(int64_t microusd);
+
 // 5m, 90s.
 std::string Length(const google::protobuf::Duration& duration);
 
@@ -44,7 +58,8 @@ std::string EnumWord(const google::protobuf::EnumDescriptor& type, int number,
 enum class JsonLayout { kPretty, kLine };
 std::string ToJson(const google::protobuf::Message& message, JsonLayout layout);
 
-// Columns of equal width, two spaces apart; the first row is the heading. Ends with a line break.
+// Columns of equal width on a terminal, two spaces apart; the first row is the heading. Ends with a
+// line break.
 std::string Table(const std::vector<std::vector<std::string>>& rows);
 
 }  // namespace capstan::cli

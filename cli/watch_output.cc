@@ -1,34 +1,36 @@
 #include "cli/watch_output.h"
 
+#include <algorithm>
 #include <stop_token>
 #include <utility>
+#include <vector>
 
 #include "cli/render_event.h"
 #include "cli/render_execution.h"
+#include "cli/task_view.h"
 #include "cli/text_format.h"
 #include "core/projection.h"
 
 namespace capstan::cli {
 namespace {
 
-constexpr absl::Duration kTick = absl::Seconds(1);
-constexpr char kClearLine[] = "\r\033[K";
+constexpr absl::Duration kTick = absl::Milliseconds(125);
 
 }  // namespace
 
 WatchOutput::WatchOutput(std::ostream& out, std::ostream& err, Clock& clock, WatchMode mode,
-                         size_t width, Invocation invocation)
+                         std::function<TerminalSize()> terminal_size, Invocation invocation)
     : out_(out),
       err_(err),
       clock_(clock),
       mode_(mode),
-      width_(width),
+      terminal_size_(std::move(terminal_size)),
       invocation_(std::move(invocation)) {
   if (mode_ != WatchMode::kLive) return;
   ticker_ = std::jthread([this](std::stop_token stop) {
     while (clock_.SleepFor(kTick, stop)) {
       absl::MutexLock lock(&mu_);
-      if (drawn_) Draw();
+      if (area_.drawn()) Draw();
     }
   });
 }
@@ -61,7 +63,7 @@ void WatchOutput::Say(const std::string& line) {
 }
 
 void WatchOutput::SayLocked(const std::string& text) {
-  const bool draw_again = drawn_;
+  const bool draw_again = area_.drawn();
   Clear();
   err_ << text << std::flush;
   if (draw_again) Draw();
@@ -71,7 +73,7 @@ void WatchOutput::AdviseOnApproval() {
   const v1::Execution& newest = Newest();
   if (!AwaitsApproval(newest) || newest.approval().number() == advised_) return;
   advised_ = newest.approval().number();
-  SayLocked(AwaitsApprovalText(newest.name(), invocation_));
+  SayLocked(AwaitsApprovalText(newest, invocation_));
 }
 
 void WatchOutput::Stop() {
@@ -112,15 +114,21 @@ const v1::Execution& WatchOutput::Newest() const {
 }
 
 void WatchOutput::Draw() {
-  out_ << kClearLine << LiveLine(Newest(), age_ + clock_.BootTime() - age_at_, width_)
-       << std::flush;
-  drawn_ = true;
+  const TerminalSize size = terminal_size_();
+  // A line that ends in the last column would wrap on some terminals.
+  const size_t columns = std::max<size_t>(size.columns, 2) - 1;
+  const v1::Execution& newest = Newest();
+  const absl::Duration age = age_ + clock_.BootTime() - age_at_;
+  std::vector<std::string> lines;
+  if (IsTask(newest)) {
+    lines = TaskView(newest, ToTime(newest.create_time()) + age, clock_.BootTime() / kTick,
+                     {.columns = columns, .rows = size.rows});
+  } else {
+    lines = {LiveLine(newest, age, columns)};
+  }
+  out_ << area_.Draw(std::move(lines), size.columns) << std::flush;
 }
 
-void WatchOutput::Clear() {
-  if (!drawn_) return;
-  out_ << kClearLine << std::flush;
-  drawn_ = false;
-}
+void WatchOutput::Clear() { out_ << area_.Clear(terminal_size_().columns) << std::flush; }
 
 }  // namespace capstan::cli

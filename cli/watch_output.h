@@ -1,7 +1,7 @@
 // Shows an execution while it goes on.
 #pragma once
 
-#include <optional>
+#include <functional>
 #include <ostream>
 #include <string>
 #include <thread>
@@ -9,6 +9,8 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "capstan/v1/execution_service.pb.h"
+#include "cli/commands.h"
+#include "cli/live_area.h"
 #include "cli/render_words.h"
 #include "core/clock.h"
 
@@ -16,17 +18,17 @@ namespace capstan::cli {
 
 enum class WatchMode {
   kLines,  // a line for each event
-  kLive,   // one line, drawn again each second: for terminals
+  kLive,   // one line, or a task's steps, drawn again in place: for terminals
   kJson,   // an ExecutionUpdate in JSON for each snapshot and event
   kQuiet,  // nothing until the end
 };
 
 // Folds updates into the execution that they describe and prints them. Update() and Say() may be
-// called from one thread at a time; in kLive a thread of its own draws the line until Stop().
+// called from one thread at a time; in kLive a thread of its own draws until Stop().
 class WatchOutput {
  public:
-  WatchOutput(std::ostream& out, std::ostream& err, Clock& clock, WatchMode mode, size_t width,
-              Invocation invocation);
+  WatchOutput(std::ostream& out, std::ostream& err, Clock& clock, WatchMode mode,
+              std::function<TerminalSize()> terminal_size, Invocation invocation);
   ~WatchOutput();
 
   void Update(const v1::ExecutionUpdate& update);
@@ -34,7 +36,7 @@ class WatchOutput {
   // A remark to standard error, such as that the connection was lost.
   void Say(const std::string& line);
 
-  // Clears the live line and joins its thread. Idempotent.
+  // Clears what is drawn and joins its thread. Idempotent.
   void Stop();
 
   // As the events say, or the snapshot before there were any.
@@ -54,7 +56,7 @@ class WatchOutput {
   std::ostream& err_;
   Clock& clock_;
   const WatchMode mode_;
-  const size_t width_;
+  const std::function<TerminalSize()> terminal_size_;
   const Invocation invocation_;
 
   mutable absl::Mutex mu_;
@@ -65,7 +67,7 @@ class WatchOutput {
   // not agree.
   absl::Duration age_ ABSL_GUARDED_BY(mu_);
   absl::Duration age_at_ ABSL_GUARDED_BY(mu_);
-  bool drawn_ ABSL_GUARDED_BY(mu_) = false;
+  LiveArea area_ ABSL_GUARDED_BY(mu_);
   std::jthread ticker_;
 };
 

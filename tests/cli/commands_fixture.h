@@ -50,7 +50,7 @@ class CommandsTest : public ::testing::Test {
                             .out = out_,
                             .err = err_,
                             .out_is_terminal = terminal_,
-                            .width = 200,
+                            .terminal_size = [this] { return size_; },
                             .variables = variables_,
                             .clock = *clock_,
                             .stop = stop_.get_token()};
@@ -77,6 +77,7 @@ class CommandsTest : public ::testing::Test {
   std::ostringstream out_, err_;
   std::stop_source stop_;
   bool terminal_ = false;
+  TerminalSize size_ = {.columns = 200, .rows = 24};
   std::map<std::string, std::string> variables_;
 };
 

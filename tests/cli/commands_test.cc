@@ -224,7 +224,7 @@ TEST_F(CommandsTest, ATerminalShowsOneLiveLineThenTheEnd) {
 
   EXPECT_EQ(RunScale(), 0);
   EXPECT_THAT(out(), HasSubstr("  RUNNING  ScaleDeployment Deployment shop/web"));
-  EXPECT_THAT(out(), HasSubstr("\r\033[KSUCCEEDED  ScaleDeployment"));
+  EXPECT_THAT(out(), HasSubstr("\r\033[J\033[?25hSUCCEEDED  ScaleDeployment"));
   EXPECT_THAT(out(), Not(HasSubstr("accepted")));
 }
 

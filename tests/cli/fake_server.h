@@ -27,6 +27,13 @@ struct Script {
   bool deduplicated = false;
 };
 
+// One stream of a transcript: what it sends and how it ends.
+struct Reading {
+  std::vector<v1::TranscriptEntry> entries;
+  bool eof = true;
+  grpc::Status end = grpc::Status::OK;
+};
+
 // How the next unary calls end, in order: OK when nothing is written down.
 class Refusals {
  public:
@@ -55,6 +62,39 @@ class FakeExecutions final : public v1::ExecutionService::Service {
                              grpc::ServerWriter<v1::ExecuteActionResponse>* writer) override {
     submitted.push_back(*request);
     return Play<v1::ExecuteActionResponse>(context, writer);
+  }
+  grpc::Status RunTask(grpc::ServerContext* context, const v1::RunTaskRequest* request,
+                       grpc::ServerWriter<v1::RunTaskResponse>* writer) override {
+    tasks.push_back(*request);
+    return Play<v1::RunTaskResponse>(context, writer);
+  }
+  grpc::Status PauseExecution(grpc::ServerContext*, const v1::PauseExecutionRequest* request,
+                              v1::PauseExecutionResponse* response) override {
+    paused.push_back(*request);
+    *response->mutable_execution() = execution;
+    return refusals.Next();
+  }
+  grpc::Status ResumeExecution(grpc::ServerContext*, const v1::ResumeExecutionRequest* request,
+                               v1::ResumeExecutionResponse* response) override {
+    resumed.push_back(*request);
+    *response->mutable_execution() = execution;
+    return refusals.Next();
+  }
+  grpc::Status ReadTranscript(grpc::ServerContext*, const v1::ReadTranscriptRequest* request,
+                              grpc::ServerWriter<v1::ReadTranscriptResponse>* writer) override {
+    transcripts_read.push_back(*request);
+    if (readings.empty()) return {grpc::StatusCode::UNAVAILABLE, "draining"};
+    const Reading reading = readings.front();
+    readings.pop_front();
+    v1::ReadTranscriptResponse response;
+    for (const v1::TranscriptEntry& entry : reading.entries) {
+      *response.mutable_entry() = entry;
+      writer->Write(response);
+    }
+    response.Clear();
+    response.set_eof(true);
+    if (reading.eof) writer->Write(response);
+    return reading.end;
   }
   grpc::Status WatchExecution(grpc::ServerContext* context,
                               const v1::WatchExecutionRequest* request,
@@ -132,7 +172,12 @@ class FakeExecutions final : public v1::ExecutionService::Service {
     changed_.wait(lock, [&] { return hanging_; });
   }
 
-  std::deque<Script> scripts;  // one for each ExecuteAction and WatchExecution, in order
+  std::deque<Script> scripts;    // one for each ExecuteAction, RunTask and WatchExecution, in order
+  std::deque<Reading> readings;  // one for each ReadTranscript; then no server answers
+  std::vector<v1::RunTaskRequest> tasks;
+  std::vector<v1::PauseExecutionRequest> paused;
+  std::vector<v1::ResumeExecutionRequest> resumed;
+  std::vector<v1::ReadTranscriptRequest> transcripts_read;
   v1::Execution execution;
   std::deque<v1::ListExecutionsResponse> pages;
   std::vector<v1::ExecutionEvent> events;
@@ -151,6 +196,9 @@ class FakeExecutions final : public v1::ExecutionService::Service {
 
  private:
   static void SetDeduplicated(v1::ExecuteActionResponse& response, bool value) {
+    response.set_deduplicated(value);
+  }
+  static void SetDeduplicated(v1::RunTaskResponse& response, bool value) {
     response.set_deduplicated(value);
   }
   static void SetDeduplicated(v1::WatchExecutionResponse&, bool) {}
@@ -203,7 +251,31 @@ class FakeCatalog final : public v1::CatalogService::Service {
     return grpc::Status::OK;
   }
 
+  grpc::Status ListWorkflows(grpc::ServerContext*, const v1::ListWorkflowsRequest*,
+                             v1::ListWorkflowsResponse* response) override {
+    *response->add_workflows() = workflow;
+    return grpc::Status::OK;
+  }
+  grpc::Status GetWorkflow(grpc::ServerContext*, const v1::GetWorkflowRequest* request,
+                           v1::GetWorkflowResponse* response) override {
+    workflows_read.push_back(request->name());
+    *response->mutable_workflow() = workflow;
+    return grpc::Status::OK;
+  }
+  grpc::Status PutWorkflow(grpc::ServerContext*, const v1::PutWorkflowRequest* request,
+                           v1::PutWorkflowResponse* response) override {
+    workflows_put.push_back(*request);
+    *response->mutable_workflow() = workflow;
+    response->set_unchanged(unchanged);
+    return refusals.Next();
+  }
+
   v1::Action action;
+  v1::WorkflowVersion workflow;
+  bool unchanged = false;
+  Refusals refusals;
+  std::vector<std::string> workflows_read;
+  std::vector<v1::PutWorkflowRequest> workflows_put;
 };
 
 class FakeApprovals final : public v1::ApprovalService::Service {

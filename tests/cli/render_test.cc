@@ -71,9 +71,9 @@ TEST(LiveLineTest, IsCutToTheWidthBetweenCharacters) {
   v1::Execution execution = Project({Accepted()});
   execution.set_message("größer");
 
-  EXPECT_EQ(LiveLine(execution, absl::ZeroDuration(), 12), "0:00  PENDIN");
+  EXPECT_EQ(LiveLine(execution, absl::ZeroDuration(), 12), "0:00  PENDI…");
   EXPECT_EQ(LiveLine(execution, absl::ZeroDuration(), 55),
-            "0:00  PENDING  ScaleDeployment Deployment shop/web  gr");
+            "0:00  PENDING  ScaleDeployment Deployment shop/web  gr…");
 }
 
 TEST(EndTextTest, SuccessShowsTheChangeAndHowToUndoIt) {

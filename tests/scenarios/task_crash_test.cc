@@ -1,6 +1,7 @@
 // A worker dies at every moment of a task: at each failpoint that its steps pass, each time that it
-// is passed. Another worker goes on. Nothing that was committed is done again, at most one iteration
-// is repeated, the work is what it would have been, and the ledger is never under what was billed.
+// is passed. Another worker goes on. Nothing that was committed is done again, at most one
+// iteration is repeated, the work is what it would have been, and the ledger is never under what
+// was billed.
 //
 // In a normal run every seventh moment is tried; task_crash_long_test tries all
 // (CAPSTAN_TASK_CRASH_STRIDE=1).
@@ -93,7 +94,8 @@ int Lost(const Outcome& outcome) {
   int lost = 0;
   for (const ExecutionEvent& event : outcome.events) {
     const auto status = event.iteration_finished().status();
-    lost += status == IterationFinished::STATUS_STOPPED || status == IterationFinished::STATUS_ERROR;
+    lost +=
+        status == IterationFinished::STATUS_STOPPED || status == IterationFinished::STATUS_ERROR;
   }
   return lost;
 }

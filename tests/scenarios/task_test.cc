@@ -410,8 +410,7 @@ steps:
   const std::vector<std::string> parked = park(500);
 
   std::printf("parked=500 threads=%ld->%ld rss_kib=%ld->%ld\n", threads,
-              Figure(*workers_.front(), "Threads"), memory,
-              Figure(*workers_.front(), "VmRSS"));
+              Figure(*workers_.front(), "Threads"), memory, Figure(*workers_.front(), "VmRSS"));
   EXPECT_EQ(Figure(*workers_.front(), "Threads"), threads);
   EXPECT_LT(Figure(*workers_.front(), "VmRSS") - memory, 8 * 1024);
   ASSERT_TRUE(DecideGate(server_, parked.back(), true, "go", "bob").ok());

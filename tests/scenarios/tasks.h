@@ -40,7 +40,8 @@ v1::RunTaskRequest Task(const std::string& workflow, const TaskRoom* room = null
 absl::StatusOr<std::string> Submit(Server& server, v1::RunTaskRequest request,
                                    const std::string& caller = "");
 // Runs to the end of the stream.
-Streamed RunToEnd(Server& server, const v1::RunTaskRequest& request, const std::string& caller = "");
+Streamed RunToEnd(Server& server, const v1::RunTaskRequest& request,
+                  const std::string& caller = "");
 
 // Decides the open approval of a task.
 grpc::Status DecideGate(Server& server, const std::string& name, bool approve,

@@ -61,6 +61,7 @@ class TestServer {
   catalog::Catalog catalog_;
   std::unique_ptr<storage::Reader> reader_;
   std::unique_ptr<storage::AdminStore> admin_store_;
+  std::unique_ptr<storage::TaskStore> task_store_;
   std::unique_ptr<storage::Submitter> submitter_;
   std::unique_ptr<storage::FeedTailer> tailer_;
   OpenStreams streams_;

@@ -114,12 +114,16 @@ class Run {
   bool Read(Fd& from, const std::function<void(std::string_view)>& take);
   void TakeOutput(Stream stream, std::string_view piece);
   void Tell(char what) { send(control_.get(), &what, 1, MSG_NOSIGNAL); }
+  // Says that this worker is there, where it is time to; how long until the next time.
+  absl::Duration TellAlive();
   Result Conclude();
 
   const Spec& spec_;
   const std::function<void(Stream, std::string_view)>& on_output_;
   pid_t supervisor_ = -1;
   absl::Duration deadline_;
+  absl::Duration silence_;
+  absl::Duration told_ = -absl::InfiniteDuration();  // that this worker is alive
   Fd out_;
   Fd err_;
   Fd control_;
@@ -130,7 +134,8 @@ class Run {
 };
 
 absl::Status Run::Start(const std::string& supervisor, const Options& options) {
-  Order order{spec_, options.grace, options.user, options.group, options.cgroup};
+  silence_ = options.silence;
+  Order order{spec_, options.grace, options.silence, options.user, options.group, options.cgroup};
   order.spec.input.clear();
   CAPSTAN_ASSIGN_OR_RETURN(const Fd order_file, MemoryFile("order", Encode(order)));
   CAPSTAN_ASSIGN_OR_RETURN(const Fd input, MemoryFile("input", spec_.input));
@@ -215,6 +220,17 @@ bool Run::Read(Fd& from, const std::function<void(std::string_view)>& take) {
   return true;
 }
 
+absl::Duration Run::TellAlive() {
+  if (silence_ == absl::ZeroDuration()) return absl::InfiniteDuration();
+  const absl::Duration interval = silence_ / 5;
+  const absl::Duration now = BootTime();
+  if (now - told_ >= interval) {
+    Tell(kAlive);
+    told_ = now;
+  }
+  return told_ + interval - now;
+}
+
 // Until the supervisor is gone: the end of its report says so.
 void Run::Follow(int stop_event) {
   const auto take_out = [this](std::string_view piece) { TakeOutput(Stream::kOut, piece); };
@@ -227,7 +243,8 @@ void Run::Follow(int stop_event) {
                        {err_.get(), POLLIN, 0},
                        {report_.get(), POLLIN, 0},
                        {stop_event, POLLIN, 0}};
-    const absl::Duration left = std::max(absl::ZeroDuration(), deadline_ - BootTime());
+    const absl::Duration left =
+        std::max(absl::ZeroDuration(), std::min(deadline_ - BootTime(), TellAlive()));
     poll(wanted, 4,
          static_cast<int>(std::min<std::int64_t>(absl::ToInt64Milliseconds(left) + 1, INT_MAX)));
     if (BootTime() > deadline_) kill(supervisor_, SIGKILL);  // with it goes all that it started

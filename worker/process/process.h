@@ -92,6 +92,9 @@ class Runner {
 struct Options {
   std::string supervisor = "capstan-supervisor";  // as core/find_program.h finds it
   absl::Duration grace = absl::Seconds(5);        // between SIGTERM and the kill
+  // A child whose worker is not heard from for so long (it hangs, or was stopped) is killed: less
+  // than the time after which others may take its work over. Zero: it is not listened for.
+  absl::Duration silence = absl::ZeroDuration();
   // A cgroup that this program may make children in, as /proc/self/cgroup names them; with version
   // 2 one without processes. Empty: its own, where that is possible.
   std::string cgroup;

@@ -97,6 +97,7 @@ std::string Encode(const Order& order) {
   Writer out;
   out.Number(kVersion);
   out.Number(absl::ToInt64Nanoseconds(order.grace));
+  out.Number(absl::ToInt64Nanoseconds(order.silence));
   out.Number(order.user);
   out.Number(order.group);
   out.Text(order.cgroup);
@@ -123,6 +124,7 @@ absl::StatusOr<Order> DecodeOrder(std::string_view bytes) {
   if (in.Number() != kVersion) return absl::InvalidArgumentError("order: of another version");
   Order order;
   order.grace = absl::Nanoseconds(in.Number());
+  order.silence = absl::Nanoseconds(in.Number());
   order.user = static_cast<std::uint32_t>(in.Number());
   order.group = static_cast<std::uint32_t>(in.Number());
   order.cgroup = in.Text();

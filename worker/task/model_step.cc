@@ -3,8 +3,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "core/utf8.h"
 #include "core/status_macros.h"
+#include "core/utf8.h"
 #include "core/workflow/outcome.h"
 #include "core/workflow/render.h"
 #include "worker/task/step_kind.h"

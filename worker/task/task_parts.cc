@@ -49,24 +49,24 @@ phases::EngineOptions EnginesFrom(const config::v1::WorkerConfig& config,
   options.models_file = absl::StrCat(config.catalog_dir(), "/models.yaml");
   options.script_file = tasks.script_file();
   if (!tasks.claude_cli().program().empty()) {
-    options.claude_cli = phases::ClaudeOptions{
-        .program = tasks.claude_cli().program(),
-        .base_url = tasks.claude_cli().base_url(),
-        .api_key_file = tasks.claude_cli().api_key_file(),
-        .ca_file = tasks.claude_cli().ca_file(),
-        .default_model = tasks.model(),
-        .scratch = scratch,
-        .readable = {tasks.readable().begin(), tasks.readable().end()},
-        .memory_bytes = std::int64_t{tasks.memory_mib()} << 20,
-        .max_processes = static_cast<int>(tasks.max_processes()),
-        .sandbox = tasks.sandbox()};
+    options.claude_cli =
+        phases::ClaudeOptions{.program = tasks.claude_cli().program(),
+                              .base_url = tasks.claude_cli().base_url(),
+                              .api_key_file = tasks.claude_cli().api_key_file(),
+                              .ca_file = tasks.claude_cli().ca_file(),
+                              .default_model = tasks.model(),
+                              .scratch = scratch,
+                              .readable = {tasks.readable().begin(), tasks.readable().end()},
+                              .memory_bytes = std::int64_t{tasks.memory_mib()} << 20,
+                              .max_processes = static_cast<int>(tasks.max_processes()),
+                              .sandbox = tasks.sandbox()};
   }
   if (!tasks.messages_api().base_url().empty()) {
-    options.messages_api = phases::MessagesOptions{
-        .base_url = tasks.messages_api().base_url(),
-        .api_key_file = tasks.messages_api().api_key_file(),
-        .ca_file = tasks.messages_api().ca_file(),
-        .default_model = tasks.model()};
+    options.messages_api =
+        phases::MessagesOptions{.base_url = tasks.messages_api().base_url(),
+                                .api_key_file = tasks.messages_api().api_key_file(),
+                                .ca_file = tasks.messages_api().ca_file(),
+                                .default_model = tasks.model()};
   }
   return options;
 }
@@ -109,9 +109,11 @@ absl::StatusOr<std::unique_ptr<TaskParts>> TaskParts::Make(const config::v1::Wor
   // may go on: a fifth of lease.ttl.
   const absl::Duration grace =
       std::min(absl::Seconds(2), config::ToDuration(config.lease().ttl()) / 10);
-  CAPSTAN_ASSIGN_OR_RETURN(
-      parts->processes_,
-      process::MakeRunner({.supervisor = tasks.supervisor(), .grace = grace, .cgroup = ""}));
+  process::Options processes;
+  processes.supervisor = tasks.supervisor();
+  processes.grace = grace;
+  processes.silence = config::ToDuration(config.lease().ttl()) / 2;  // so a worker that hangs
+  CAPSTAN_ASSIGN_OR_RETURN(parts->processes_, process::MakeRunner(processes));
   parts->steps_ = StepsFrom(tasks);
   CAPSTAN_ASSIGN_OR_RETURN(parts->engines_, phases::MakeEngines(EnginesFrom(config, homes),
                                                                 *parts->processes_, around.clock));
@@ -121,13 +123,11 @@ absl::StatusOr<std::unique_ptr<TaskParts>> TaskParts::Make(const config::v1::Wor
       std::make_unique<git::Workspaces>(*parts->processes_, git::WorkspacesOptions{.root = root});
   parts->effects_ = std::make_unique<TaskEffects>(
       around.policy, *parts->workspaces_, around.tracer, around.metrics,
-      TaskEffectsOptions{
-          .repositories = {tasks.repositories().begin(), tasks.repositories().end()},
-          .environment = config.policy().environment()});
+      TaskEffectsOptions{.repositories = {tasks.repositories().begin(), tasks.repositories().end()},
+                         .environment = config.policy().environment()});
   parts->runner_ = std::make_unique<TaskRunner>(
       around.committer, around.leases, around.store, *parts->effects_,
-      StepTools{parts->steps_, *parts->processes_, parts->by_name_, parts->redactor_,
-                around.clock},
+      StepTools{parts->steps_, *parts->processes_, parts->by_name_, parts->redactor_, around.clock},
       around.held, around.pool, around.clock, around.tracer, around.metrics,
       TaskRunnerOptions{.max_tasks = static_cast<int>(tasks.max_tasks()),
                         .environment = EnvironmentFor(tasks)});

@@ -94,7 +94,14 @@ void TaskRunner::OnSignal(const HeldPtr& held) {
 
 // ---- taking up
 
+bool TaskRunner::IsOnItsWayOut(const ExecutionId& id) const {
+  absl::MutexLock lock(&mu_);
+  return threads_.contains(id);
+}
+
 void TaskRunner::Start(const RunPtr& run) {
+  if (IsOnItsWayOut(run->id))  // it was let go and taken up again; two must not be in one workspace
+    return held_.PostAfter(options_.start_retry, run, [this, run] { Start(run); });
   const absl::Status loaded = Load(*run);
   if (absl::IsNotFound(loaded) || absl::IsDataLoss(loaded)) {
     static const v1::Workflow* const kNone = new v1::Workflow();
@@ -251,12 +258,13 @@ void TaskRunner::StartIteration(const RunPtr& run, const task::StepRun& step) {
     if (!added) working.stop.request_stop();  // of an attempt that does not count any more
     working = {step.attempt, step.iteration, std::stop_source()};
     stop = working.stop.get_token();
-    ++threads_;
+    ++threads_[run->id];
   }
+  if (held_.IsDropped(run)) StopAll(*run);  // dropped while it was about to begin
   std::thread([this, run, context = ContextOf(*run, step), stop]() mutable {
     Work(run, std::move(context), stop);
     absl::MutexLock lock(&mu_);
-    --threads_;
+    if (--threads_[run->id] == 0) threads_.erase(run->id);
   }).detach();  // AwaitIdle waits for it
 }
 

@@ -33,6 +33,8 @@ struct TaskRunnerOptions {
   int max_tasks = 8;
   // After a read of signals that failed.
   absl::Duration signal_retry = absl::Seconds(1);
+  // While iterations of an earlier hold of the same task are on their way out.
+  absl::Duration start_retry = absl::Milliseconds(100);
   // Names of environment variables that workflows may read, with their values.
   std::map<std::string, std::string> environment;
 };
@@ -90,6 +92,7 @@ class TaskRunner final : public Advancer {
   };
 
   void Start(const RunPtr& run);
+  bool IsOnItsWayOut(const ExecutionId& id) const;
   static bool Waits(const Run& run);
   void FeedSignals(const RunPtr& run);
   absl::Status Load(Run& run);
@@ -118,7 +121,7 @@ class TaskRunner final : public Advancer {
   absl::Status OpenWorkspace(Run& run, const StepContext& context);
   void Checkpoint(const StepContext& context, StepResult& result);
   StepKind& KindOf(const v1::WorkflowStep& step) const;
-  bool NoneWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return threads_ == 0; }
+  bool NoneWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return threads_.empty(); }
 
   storage::Committer& committer_;
   storage::LeaseStore& leases_;
@@ -135,7 +138,8 @@ class TaskRunner final : public Advancer {
   const std::unique_ptr<StepKind> model_step_, command_step_, check_step_;
 
   mutable absl::Mutex mu_;
-  int threads_ ABSL_GUARDED_BY(mu_) = 0;
+  // Iterations that run, also those that were stopped and are on their way out.
+  std::map<ExecutionId, int> threads_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace capstan::worker

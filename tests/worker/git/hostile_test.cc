@@ -215,8 +215,7 @@ absl::Status LiveThrough(Workspaces& workspaces, const Workspace& workspace) {
   std::ofstream(workspace.path + "/made") << "by the task\n";
   absl::Status status = workspaces.Checkpoint(workspace, "one").status();
   std::ofstream(workspace.path + "/half") << "done\n";
-  status.Update(workspaces.PreserveWork(workspace).status());
-  status.Update(workspaces.Open(workspace));
+  status.Update(workspaces.Open(workspace));  // keeps that, and puts back the checkpoint
   status.Update(workspaces.Changes(workspace).status());
   std::filesystem::remove_all(workspace.path);
   status.Update(workspaces.Open(workspace));

@@ -143,6 +143,13 @@ TEST_F(LifeTest, NothingIsLeftOfAChildWhoseSupervisorWasKilled) {
   EXPECT_EQ(ProcessesWith("86400.75"), 0);
 }
 
+// Waits for the end of a process that is not ours to wait for.
+bool Ends(pid_t process) {
+  const Fd ended(static_cast<int>(syscall(SYS_pidfd_open, process, 0)));
+  pollfd wanted = {ended.get(), POLLIN, 0};
+  return poll(&wanted, 1, 30'000) == 1;
+}
+
 TEST_F(LifeTest, ADeadlineHoldsWhenTheWorkerIsStopped) {
   Spec spec = Script("echo up; exec sleep 86400.875");
   spec.limits.timeout = absl::Seconds(1);
@@ -151,13 +158,40 @@ TEST_F(LifeTest, ADeadlineHoldsWhenTheWorkerIsStopped) {
   ASSERT_GT(supervisor, 0);
 
   kill(worker.pid(), SIGSTOP);
-  const Fd ended(static_cast<int>(syscall(SYS_pidfd_open, supervisor, 0)));
-  pollfd wanted = {ended.get(), POLLIN, 0};
-  EXPECT_EQ(poll(&wanted, 1, 30'000), 1);
+  EXPECT_TRUE(Ends(supervisor));
   EXPECT_EQ(ProcessesWith("86400.875"), 0);
 
   kill(worker.pid(), SIGKILL);
   WorkerProcess::AwaitAll();
+}
+
+TEST_F(LifeTest, AChildIsKilledWhenNothingIsHeardOfItsWorker) {
+  Options options = TestOptions();
+  options.silence = absl::Seconds(1);
+  const auto runner = MakeRunner(options);
+  ASSERT_TRUE(runner.ok()) << runner.status();
+  const WorkerProcess worker(**runner, Script("echo up; exec sleep 86400.9375"));
+  const pid_t supervisor = WorkerProcess::ChildOf(worker.pid());
+  ASSERT_GT(supervisor, 0);
+
+  kill(worker.pid(), SIGSTOP);
+  EXPECT_TRUE(Ends(supervisor)) << "long before its own deadline of a minute";
+  EXPECT_EQ(ProcessesWith("86400.9375"), 0);
+
+  kill(worker.pid(), SIGKILL);
+  WorkerProcess::AwaitAll();
+}
+
+TEST_F(LifeTest, AChildMayBeSilentForLongWhileItsWorkerIsThere) {
+  Options options = TestOptions();
+  options.silence = absl::Milliseconds(500);
+  const auto runner = MakeRunner(options);
+  ASSERT_TRUE(runner.ok()) << runner.status();
+
+  const Result result = (*runner)->Run(Script("sleep 2"), [](Stream, std::string_view) {}, {});
+
+  EXPECT_EQ(result.end, Result::End::kExited) << result.message;
+  EXPECT_EQ(result.exit_code, 0);
 }
 
 }  // namespace

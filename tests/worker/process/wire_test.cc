@@ -19,6 +19,7 @@ Order SomeOrder() {
   order.spec.limits = {absl::Milliseconds(1500), 1, 2, 1.5, 3, 4};
   order.spec.sandbox = {true, {"/w"}, {"/r", "/s"}, true};
   order.grace = absl::Seconds(3);
+  order.silence = absl::Seconds(4);
   order.user = 4'000'000'000;
   order.group = 7;
   order.cgroup = "/capstan";

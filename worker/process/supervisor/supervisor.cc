@@ -59,6 +59,8 @@ class Supervisor {
   void ArmTimer(absl::Duration from_now);
   void Follow();
   void OnControl();
+  int Patience() const;
+  void OnSilence();
   void OnTimer();
   void OnMessage();
   void OnInitEnded();
@@ -77,9 +79,10 @@ class Supervisor {
   Fd signals_;
   Fd timer_;
   absl::Duration started_ = BootTime();
-  std::optional<Result::End> cause_;  // why it was told to end
-  bool ended_ = false;                // nothing more to wait for
-  bool not_started_ = false;          // result_.message says why
+  absl::Duration heard_ = BootTime();  // of the worker
+  std::optional<Result::End> cause_;   // why it was told to end
+  bool ended_ = false;                 // nothing more to wait for
+  bool not_started_ = false;           // result_.message says why
   Result result_;
 };
 
@@ -182,7 +185,10 @@ void Supervisor::OnTimer() {
 
 void Supervisor::OnControl() {
   char what = 0;
-  if (read(kControlFd, &what, 1) == 1 && what == kStop) {
+  const bool heard = read(kControlFd, &what, 1) == 1;
+  heard_ = BootTime();
+  if (heard && what == kAlive) return;
+  if (heard && what == kStop) {
     Terminate(Result::End::kStopped);
     return;
   }
@@ -227,6 +233,21 @@ void Supervisor::OnInitEnded() {
   result_.message = "the init of its namespaces was killed";
 }
 
+// For poll(): until the worker has been silent for too long.
+int Supervisor::Patience() const {
+  if (order_.silence == absl::ZeroDuration()) return -1;
+  const absl::Duration left = heard_ + order_.silence - BootTime();
+  return static_cast<int>(absl::ToInt64Milliseconds(std::max(absl::ZeroDuration(), left))) + 1;
+}
+
+void Supervisor::OnSilence() {
+  // What waits to be read was said in time, if it was said while this process, too, was stopped.
+  if (BootTime() - heard_ < order_.silence) return;
+  if (!cause_.has_value()) cause_ = Result::End::kStopped;
+  result_.message = "nothing was heard of its worker";
+  ended_ = true;
+}
+
 void Supervisor::Follow() {
   pollfd wanted[] = {{kControlFd, POLLIN, 0},
                      {signals_.get(), POLLIN, 0},
@@ -234,7 +255,7 @@ void Supervisor::Follow() {
                      {channel_.get(), POLLIN, 0}};
   ArmTimer(order_.spec.limits.timeout);
   while (!ended_) {
-    poll(wanted, 4, -1);
+    poll(wanted, 4, Patience());
     // What the child did comes before what was asked of it.
     if ((wanted[3].revents & POLLIN) != 0) OnMessage();
     if (!ended_ && wanted[1].revents != 0) OnInitEnded();
@@ -243,6 +264,7 @@ void Supervisor::Follow() {
       if (read(timer_.get(), &count, sizeof(count)) == sizeof(count)) OnTimer();
     }
     if (!ended_ && wanted[0].revents != 0) OnControl();
+    if (!ended_ && order_.silence > absl::ZeroDuration()) OnSilence();
   }
 }
 
