@@ -417,7 +417,9 @@ TEST(TaskStepsTest, AQuestionOfAStepThatIsRunAgainIsForgotten) {
   const Transition again = run.Complete("a");
 
   EXPECT_THAT(NamesOf(again.run), ElementsAre("asks", "fails"));
+  run.Continue("fails");
   EXPECT_EQ(run.StateOf("asks"), StepStatus::STATE_RUNNING);
+  EXPECT_EQ(run.Count("asked about asks"), 1);
 }
 
 // ---- iterations
