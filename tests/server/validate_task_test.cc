@@ -150,6 +150,7 @@ TEST(ValidateTaskTest, CommandsHaveAProgram) {
 
   EXPECT_OK(commands("tests", {"make", "test", ""}));
   EXPECT_OK(commands("tests", std::vector<std::string>(64, "x")));
+  EXPECT_FALSE(commands("tests", {"make", std::string(64 * 1024 + 1, 'x')}).ok());
   EXPECT_THAT(commands("tests", {}), Refused("commands.tests.argv: got 0 arguments"));
   EXPECT_THAT(commands("tests", {""}), Refused("commands.tests.argv: "));
   EXPECT_THAT(commands("tests", std::vector<std::string>(65, "x")),

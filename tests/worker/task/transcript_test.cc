@@ -170,6 +170,24 @@ TEST_F(IterationTranscriptTest, ASecretThatComesInPiecesIsNotKept) {
                                    "it is [redacted], and\nmore"));
 }
 
+TEST_F(IterationTranscriptTest, APrivateKeyThatComesInPiecesIsNotKept) {
+  iteration_.Text("it is\n-----BEGIN RSA PRIVATE KEY-----\n");
+  iteration_.Text("MIIBOgIBAAJBAK\n");
+  iteration_.Text("-----END RSA PRIVATE KEY-----\nthere\n");
+
+  EXPECT_OK(iteration_.End());
+
+  EXPECT_THAT(Texts(), ElementsAre("it is\n", "[redacted]\nthere\n", "it is\n[redacted]\nthere\n"));
+}
+
+TEST_F(IterationTranscriptTest, APrivateKeyWithoutItsEndIsNotKeptEither) {
+  iteration_.Text("-----BEGIN PRIVATE KEY-----\nMIIBOgIBAAJBAK\n");
+
+  EXPECT_OK(iteration_.End());
+
+  EXPECT_THAT(Texts(), ElementsAre("[redacted]", "[redacted]"));
+}
+
 TEST_F(IterationTranscriptTest, ALineWithoutAnEndIsKeptWhenTheIterationEnds) {
   iteration_.Text("half a line");
   EXPECT_OK(iteration_.Flush());
