@@ -260,10 +260,12 @@ void TakeNote(Builder& b, TaskState::Step& step, const IterationEnded& ended) {
   finished.mutable_duration()->set_nanos(static_cast<std::int32_t>(micros % 1000000 * 1000));
   step.set_reserved_microusd(0);
   for (const v1::UsageRecorded& usage : ended.usage) b.Bill(step, usage);
-  for (const std::string& artifact : {ended.answer_artifact, ended.text_artifact}) {
+  for (const auto& [artifact, digest] : {std::pair(ended.answer_artifact, ended.answer_digest),
+                                         std::pair(ended.text_artifact, ended.text_digest)}) {
     if (artifact.empty()) continue;
     v1::ArtifactStored& stored = *b.Event().mutable_artifact_stored();
     stored.set_artifact(artifact);
+    stored.set_digest(digest);
     stored.set_step(ended.step);
   }
   if (!ended.answer_artifact.empty()) step.set_answer_artifact(ended.answer_artifact);

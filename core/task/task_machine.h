@@ -103,10 +103,13 @@ struct IterationEnded {
   std::string session_artifact = {};
   std::string answer_artifact = {};
   std::string text_artifact = {};
+  // SHA-256 of their bytes, in hex.
+  std::string answer_digest = {};
+  std::string text_digest = {};
   // For conditions: its answer, and what is kept under text_artifact.
   nlohmann::json answer = nullptr;
   std::string text = {};
-  std::string commit = {};          // the work was committed
+  std::string commit = {};  // the work was committed
   // Or kept beside the branch, under this name; empty: there was nothing to keep.
   std::optional<std::string> kept = std::nullopt;
   // Of its answer and its work: the same again means no progress. Empty: not known.

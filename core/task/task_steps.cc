@@ -34,6 +34,13 @@ bool IsDone(const TaskState::Step& step) {
 }
 
 // Those that it depends on are done, and none that depends on it is still being stopped.
+template <class Names>
+bool AnyOf(const Names& names, const std::vector<std::string>& among) {
+  return std::any_of(names.begin(), names.end(), [&](const std::string& name) {
+    return std::find(among.begin(), among.end(), name) != among.end();
+  });
+}
+
 bool IsReady(Builder& b, const v1::WorkflowStep& definition) {
   if (!std::all_of(definition.depends_on().begin(), definition.depends_on().end(),
                    [&](const std::string& name) { return IsDone(b.Step(name)); })) {
@@ -466,7 +473,9 @@ Transition GoBack(Builder b, const std::string& from, const std::string& to, std
     std::erase_if(b.out().run, [&](const StepRun& run) { return run.step == name; });
     if (step.state() == StepStatus::STATE_WAITING && !step.approval().ended())
       b.EndApproval(step, ApprovalSummary::STATE_VOID, absl::StrCat("the task goes back to ", to));
+    const bool passed = step.gate_passed() && !AnyOf(b.Definition(name).depends_on(), again);
     Reset(b, step);
+    step.set_gate_passed(passed);  // nothing that it was about has changed
   }
   return Advance(std::move(b));
 }

@@ -18,12 +18,13 @@ say "2. The workflow: what will be done, as data"
 show "capstan workflow show medium"
 "$bin/capstan" workflow show medium
 
+: > "$dir/task.log"
 say "3. Alice asks for it; people pass the specification (profile strict); it may cost at most a dollar"
 show "capstan task run medium --title 'Greet by name' --command tests='sh test.sh' --profile strict --max-cost 1"
 "$bin/capstan" --caller=alice task run medium --id DEMO-1 --title 'Greet by name' \
   --description 'Write greet.sh, which greets whom it is given.' --repository "$dir/repository" \
   --command tests='sh test.sh' --criterion 'names=It greets whom it is given.' --profile strict --max-cost 1 --plain \
-  > "$dir/task.log" 2>&1 &
+  >> "$dir/task.log" 2>&1 &
 runner=$!
 pids+=($runner)
 tail -n +1 -f --pid=$runner "$dir/task.log" &
@@ -42,6 +43,7 @@ show "capstan approval list"
 show "capstan task approve $task --reason='both rules are there'"
 "$bin/capstan" --caller=bob task approve "$task" --reason='both rules are there'
 wait $runner || { echo "demo: the task failed" >&2; exit 1; }
+sleep 0.2 # for the last lines on the terminal
 
 say "5. What it did: a test failed and came back with its output, the review sent it back once, the work is on its own branch"
 show "capstan execution get $task"

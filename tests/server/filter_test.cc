@@ -81,11 +81,17 @@ TEST(FilterTest, ErrorsNameTheirPlace) {
   EXPECT_THAT(Parse("= A"), Refused("at 1: got \"=\", want a field"));
 }
 
+TEST(FilterTest, TasksAreFoundByTheirWorkflow) {
+  EXPECT_EQ(Parse("workflow = medium")->action, "workflows/medium");
+  EXPECT_TRUE(Parse("workflow != medium")->action_not);
+  EXPECT_THAT(Parse("workflow = medium AND action = A"), Refused("want each field once"));
+}
+
 TEST(FilterTest, WhatTheLanguageLacksIsRefused) {
   EXPECT_THAT(Parse("state = DONE"), Refused("at 9: got \"DONE\", want a state"));
   EXPECT_THAT(Parse("state = UNSPECIFIED"), Refused("want a state"));
-  EXPECT_THAT(Parse("state != FAILED"), Refused("(!= is for action and parent)"));
-  EXPECT_THAT(Parse("labels.team != a"), Refused("(!= is for action and parent)"));
+  EXPECT_THAT(Parse("state != FAILED"), Refused("(!= is for action, workflow and parent)"));
+  EXPECT_THAT(Parse("labels.team != a"), Refused("(!= is for action, workflow and parent)"));
   EXPECT_THAT(Parse("action = A OR action = B"), Refused("want OR between states only"));
   EXPECT_THAT(Parse("state = FAILED OR action = B"), Refused("want OR between states only"));
   EXPECT_THAT(Parse("action = A AND action = B"), Refused("want each field once"));

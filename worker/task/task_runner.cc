@@ -351,7 +351,11 @@ void TaskRunner::Work(const RunPtr& run, StepContext context, std::stop_token st
   StepResult result = WorkInWorkspace(run, context, stop);
   result.ended.took = clock_.BootTime() - began;
   span.End();
-  for (storage::NewArtifact& one : result.artifacts) one.body = tools_.redactor.Redact(one.body);
+  for (storage::NewArtifact& one : result.artifacts) {
+    one.body = tools_.redactor.Redact(one.body);
+    if (one.name == result.ended.answer_artifact) result.ended.answer_digest = Sha256Hex(one.body);
+    if (one.name == result.ended.text_artifact) result.ended.text_digest = Sha256Hex(one.body);
+  }
   Fed fed{.input = std::move(result.ended), .artifacts = std::move(result.artifacts)};
   held_.Post(run, [this, run, step = context.run, fed = std::move(fed)]() mutable {
     {

@@ -107,6 +107,7 @@ class TaskRunner final : public Advancer {
   bool Reload(const RunPtr& run);
   absl::StatusOr<task::Signalled> ReadSignals(const Run& run);
   void Took(Run& run, const task::Transition& transition, const Fed& fed);
+  void Count(const Run& run, const task::Transition& transition);
   // Does what a transition asks for; what has come of it at once.
   std::optional<Fed> Perform(const RunPtr& run, const task::Transition& transition);
   void Finished(const RunPtr& run, const task::Transition& transition);

@@ -1,6 +1,7 @@
 // What the task runner stores, and what it asks the store: the commits of TaskRunner.
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "capstan/engine/v1/action_state.pb.h"
 #include "core/failpoint.h"
@@ -53,6 +54,20 @@ std::string AuditOf(const ExecutionId& id, const task::Task& task, const Transit
       {"message", change.message()},
       {"cost_microusd", end.data.usage().cost_microusd()}};
   return entry.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+std::string KindName(const v1::Workflow& workflow, const std::string& name) {
+  for (const v1::WorkflowStep& step : workflow.steps()) {
+    if (step.name() == name)
+      return step.has_llm() ? "llm" : step.has_command() ? "command" : "check";
+  }
+  return "check";
+}
+
+// "complete".
+std::string StatusName(v1::IterationFinished::Status status) {
+  return absl::AsciiStrToLower(v1::IterationFinished::Status_Name(status))
+      .substr(sizeof("status_") - 1);
 }
 
 }  // namespace
@@ -154,8 +169,30 @@ storage::Commit TaskRunner::CommitOf(const Run& run, const Transition& transitio
   return commit;
 }
 
+void TaskRunner::Count(const Run& run, const Transition& transition) {
+  for (const v1::ExecutionEvent& event : transition.events) {
+    if (event.has_iteration_finished()) {
+      const v1::IterationFinished& one = event.iteration_finished();
+      metrics_.iterations.With({KindName(*run.workflow, one.step()), StatusName(one.status())})
+          .Increment();
+    }
+    if (!event.has_usage_recorded()) continue;
+    const v1::UsageRecorded& usage = event.usage_recorded();
+    const auto tokens = [&](const char* kind, std::int64_t count) {
+      metrics_.model_tokens.With({usage.model(), kind}).Increment(static_cast<double>(count));
+    };
+    tokens("input", usage.input_tokens());
+    tokens("output", usage.output_tokens());
+    tokens("cache_creation", usage.cache_creation_tokens());
+    tokens("cache_read", usage.cache_read_tokens());
+    metrics_.model_cost.With({usage.model()})
+        .Increment(static_cast<double>(usage.cost_microusd()) / 1e6);
+  }
+}
+
 // What was stored is what is known.
 void TaskRunner::Took(Run& run, const Transition& transition, const Fed& fed) {
+  Count(run, transition);
   run.task.state = transition.state;
   run.task.seq += static_cast<int>(transition.events.size());
   run.task.data = transition.data;

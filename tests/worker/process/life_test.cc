@@ -28,7 +28,7 @@ TEST_F(LifeTest, S1_26_S4_44_ADaemonIsKilledAndReportedAsAnOrphan) {
   // Twice away from its parent, in a session of its own.
   const Result result = RunScript(
       "(setsid sh -c 'sh -c \"echo up > up; exec sleep 86400.125\" & exit 0' &) ;"
-      "until test -e up; do :; done");
+      "until test -e up && grep -qs sleep /proc/[0-9]*/comm; do :; done");
 
   EXPECT_EQ(result.end, Result::End::kExited) << result.message;
   EXPECT_THAT(result.orphans,
