@@ -31,16 +31,14 @@ void AddName(CLI::App* app, const std::string& what, const std::string& help, Op
   app->add_option(what, options->name, help)->required();
 }
 
-void AddReason(CLI::App* app, Options* options) {
+void AddReason(CLI::App* app, Options* options, const std::string& flags, const std::string& help) {
   app->add_option_function<std::string>(
-         "--reason",
-         [options](const std::string& text) {
-           if (text.empty()) {
-             throw CLI::ValidationError("--reason", "got nothing, want why, for the record");
-           }
+         flags,
+         [options, flags](const std::string& text) {
+           if (text.empty()) throw CLI::ValidationError(flags, "got nothing, want a text");
            options->reason = text;
          },
-         "Why, for the record")
+         help)
       ->required()
       ->type_name("TEXT");
 }

@@ -23,8 +23,10 @@ CLI::App* AddCommand(CLI::App* group, const std::string& name, const std::string
 // What the command is about: options.name, required.
 void AddName(CLI::App* app, const std::string& what, const std::string& help, Options* options);
 
-// --reason, required and not empty: the API wants one for the record.
-void AddReason(CLI::App* app, Options* options);
+// --reason, required and not empty: the API wants one for the record. `flags` may name it
+// otherwise, such as "--reason,--answer".
+void AddReason(CLI::App* app, Options* options, const std::string& flags = "--reason",
+               const std::string& help = "Why, for the record");
 
 // --plan-digest of a decision.
 void AddPlanDigest(CLI::App* app, Options* options);

@@ -129,9 +129,7 @@ void AddSteering(CLI::App* group, Options* options) {
   AddPlanDigest(reject, options);
   CLI::App* answer = AddNamed(group, "answer", "Answer the question that a step asks",
                               Command::kTaskAnswer, options);
-  answer->add_option("--reason,--answer", options->reason, "The answer")
-      ->required()
-      ->type_name("TEXT");
+  AddReason(answer, options, "--reason,--answer", "The answer");
   AddPlanDigest(answer, options);
 }
 

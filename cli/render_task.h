@@ -16,7 +16,7 @@ std::string StepWord(v1::StepStatus::State state);
 // "2/3": the third iteration of the second attempt; empty when it has not begun.
 std::string TryText(const v1::StepStatus& step);
 
-// How long its last try has taken at `now`; zero when it has not begun.
+// How long its last attempt, with all its iterations, has taken at `now`; zero before it begins.
 absl::Duration TimeOf(const v1::StepStatus& step, absl::Time now);
 
 // "$1.23", "<=$1.23" when some of it is only known to be at most that.

@@ -27,7 +27,7 @@ struct Findings {
 
 // A description of several lines, such as all that is wrong with a file, keeps them.
 std::string Indented(const std::string& description) {
-  if (description.find('\n') == std::string::npos) return OneLine(description);
+  if (description.find('\n') == std::string::npos) return Cat(" ", OneLine(description));
   std::string text;
   for (absl::string_view line : absl::StrSplit(description, '\n', absl::SkipEmpty()))
     Append(&text, "\n    ", OneLine(std::string_view(line.data(), line.size())));
@@ -47,7 +47,7 @@ Findings Read(const google::rpc::Status& details) {
     } else if (any.UnpackTo(&bad_request)) {
       findings.names_fields = bad_request.field_violations_size() > 0;
       for (const auto& violation : bad_request.field_violations()) {
-        Append(&findings.lines, "  ", OneLine(violation.field()), ": ",
+        Append(&findings.lines, "  ", OneLine(violation.field()), ":",
                Indented(violation.description()), "\n");
       }
     } else if (any.UnpackTo(&precondition)) {

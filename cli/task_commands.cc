@@ -62,6 +62,7 @@ int Steer(Session& session, const char* asked, const Call& call) {
 // Why what waits cannot be decided so; empty when it can.
 std::string Mismatch(const v1::Execution& execution, bool answer, const std::string& reason) {
   const v1::ApprovalSummary& approval = execution.approval();
+  if (approval.state() != v1::ApprovalSummary::STATE_PENDING) return "";  // the server says it
   if (answer && !approval.question())
     return Cat("step ", OneLine(approval.step()), " asks nothing: approve or reject it");
   if (!answer && approval.question() && reason.empty()) {

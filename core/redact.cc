@@ -31,6 +31,15 @@ Redactor::Redactor(std::vector<std::string> secrets) : secrets_(std::move(secret
             [](const std::string& a, const std::string& b) { return a.size() > b.size(); });
 }
 
+std::size_t Redactor::Whole(std::string_view text) {
+  const std::size_t begin = text.rfind("-----BEGIN ");
+  if (begin == std::string_view::npos) return text.size();
+  const std::string_view rest = text.substr(begin);
+  const bool key = rest.find("PRIVATE KEY-----") != std::string_view::npos ||
+                   rest.find('\n') == std::string_view::npos;
+  return key && rest.find("-----END ") == std::string_view::npos ? begin : text.size();
+}
+
 std::string Redactor::Redact(std::string_view text) const {
   std::string out(text);
   for (const std::string& secret : secrets_) {

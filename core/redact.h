@@ -19,6 +19,10 @@ class Redactor {
 
   std::string Redact(std::string_view text) const;
 
+  // How much of a text that goes on can be redacted already: what is before a private key whose end
+  // has not come.
+  static std::size_t Whole(std::string_view text);
+
  private:
   std::vector<std::string> secrets_;  // longest first
 };

@@ -100,6 +100,12 @@ void CheckCommands(const v1::RunTaskRequest& request, Violations& violations) {
     if (name.empty() || name.size() > 63) {
       violations.Add("commands", Cat("got the name ", Quote(name), ", want 1 to 63 bytes"));
     }
+    for (const std::string& argument : line.argv()) {
+      if (argument.size() <= kMaxTaskTextBytes) continue;
+      violations.Add(Cat("commands.", name, ".argv"),
+                     Cat("got an argument of ", argument.size(), " bytes, want at most ",
+                         kMaxTaskTextBytes));
+    }
     if (line.argv_size() < 1 || line.argv_size() > kMaxArguments || line.argv(0).empty()) {
       violations.Add(Cat("commands.", name, ".argv"),
                      Cat("got ", line.argv_size(), " arguments, want a program and at most ",

@@ -271,6 +271,7 @@ void TakeNote(Builder& b, TaskState::Step& step, const IterationEnded& ended) {
   if (!ended.answer_artifact.empty() || !ended.text_artifact.empty())
     step.clear_artifact_execution();
   if (!ended.answer.is_null()) b.steps()[ended.step]["output"] = ended.answer;
+  if (!ended.text_artifact.empty()) b.steps()[ended.step]["artifact"] = ended.text;
   if (ended.kept.has_value()) b.data().set_kept_work(*ended.kept);
   if (!ended.commit.empty()) b.data().clear_kept_work();
   if (!ended.commit.empty() && ended.commit != b.data().workspace().head_commit()) {

@@ -103,7 +103,9 @@ struct IterationEnded {
   std::string session_artifact = {};
   std::string answer_artifact = {};
   std::string text_artifact = {};
-  nlohmann::json answer = nullptr;  // for conditions
+  // For conditions: its answer, and what is kept under text_artifact.
+  nlohmann::json answer = nullptr;
+  std::string text = {};
   std::string commit = {};          // the work was committed
   // Or kept beside the branch, under this name; empty: there was nothing to keep.
   std::optional<std::string> kept = std::nullopt;

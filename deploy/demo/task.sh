@@ -44,8 +44,8 @@ show "capstan task approve $task --reason='both rules are there'"
 wait $runner || { echo "demo: the task failed" >&2; exit 1; }
 
 say "5. What it did: a test failed and came back with its output, the review sent it back once, the work is on its own branch"
-show "capstan execution show $task"
-"$bin/capstan" execution show "$task"
+show "capstan execution get $task"
+"$bin/capstan" execution get "$task"
 branch=capstan/${task#executions/}
 git -C "$dir/repository" log --oneline "$branch"
 git -C "$dir/repository" show "$branch:greet.sh"

@@ -5,7 +5,6 @@
 
 #include <filesystem>
 #include <fstream>
-#include <thread>
 
 #include "cli/task_input.h"
 #include "tests/cli/commands_fixture.h"
@@ -244,22 +243,6 @@ TEST_F(TaskCommandsTest, PlainIsLinesAlsoOnATerminal) {
   EXPECT_THAT(out(), AllOf(HasSubstr("accepted"), Not(HasSubstr("\033"))));
 }
 
-TEST_F(TaskCommandsTest, ControlCShowsTheCursorAgain) {
-  terminal_ = true;
-  clock_ = &system_;
-  server_.executions.scripts.push_back(
-      {.updates = Stream(RunningTaskEvents()), .end = {}, .hang = true});
-  std::jthread interrupter([&] {
-    server_.executions.AwaitHanging();
-    stop_.request_stop();
-  });
-
-  EXPECT_EQ(Command({"task", "watch", kName}), 130);
-
-  EXPECT_THAT(out(), EndsWith("\033[J\033[?25h"));
-  EXPECT_THAT(err(), HasSubstr("The execution goes on."));
-}
-
 TEST_F(TaskCommandsTest, ALostConnectionIsSaidAndTheViewIsDrawnAgain) {
   terminal_ = true;
   clock_ = &system_;
@@ -342,6 +325,7 @@ TEST_F(TaskCommandsTest, AQuestionIsAnsweredAndAYesAloneIsRefused) {
 
   EXPECT_EQ(Command({"task", "approve", kName}), 64 + 9);
   EXPECT_THAT(err(), HasSubstr("step review asks, and a yes alone is no answer: Which table?"));
+  EXPECT_EQ(Command({"task", "answer", kName, "--answer="}), 2);
   EXPECT_EQ(Command({"task", "answer", kName, "--answer=the second"}), 0);
 
   EXPECT_EQ(TheDecision().decision(), v1::DecideApprovalRequest::DECISION_APPROVE);

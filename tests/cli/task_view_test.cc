@@ -3,6 +3,8 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
+
 #include "absl/strings/str_join.h"
 #include "cli/live_area.h"
 #include "cli/text_format.h"
@@ -43,7 +45,7 @@ TEST(TaskViewTest, S1_28_ShowsEachStepWithElapsedTokensAndCost) {
   EXPECT_EQ(View(Project(RunningTaskEvents()), 134, 0, {.columns = 100, .rows = 24}),
             "⠋ 2:14  RUNNING  medium: Add a limit\n"
             "  ✓ spec       1/1     0:03  in  321k out  4.2k   $0.21\n"
-            "  ⠋ implement  1/2     2:05\n"
+            "  ⠋ implement  1/2     2:07\n"
             "  · review\n"
             "  1/3 steps  in 321k, out 4.2k tokens, $0.21 of $5.00");
 }
@@ -53,7 +55,7 @@ TEST(TaskViewTest, TheSpinnerTurnsWithTheFrameAndStopsWhenNothingRuns) {
   EXPECT_EQ(View(Project(GoodTaskEvents()), 14, 3),
             "· 0:14  SUCCEEDED  medium: Add a limit\n"
             "  ✓ spec       1/1     0:03  in  321k out  4.2k   $0.21\n"
-            "  ✓ implement  1/2     0:01\n"
+            "  ✓ implement  1/2     0:03\n"
             "  – review     its condition does not hold\n"
             "  3/3 steps  in 321k, out 4.2k tokens, $0.21 of $5.00");
 }
@@ -62,7 +64,7 @@ TEST(TaskViewTest, AStepThatWaitsIsMarkedAndSaysForWhat) {
   EXPECT_EQ(View(Project(WaitingTaskEvents(true)), 20, 0),
             "· 0:20  BLOCKED(USER_INPUT)  medium: Add a limit\n"
             "  ✓ spec       1/1     0:03  in  321k out  4.2k   $0.21\n"
-            "  ⠋ implement  1/2     0:11\n"
+            "  ⠋ implement  1/2     0:13\n"
             "  ? review     Which table?\n"
             "  1/3 steps  in 321k, out 4.2k tokens, $0.21 of $5.00  step review waits");
 }
@@ -75,7 +77,7 @@ TEST(TaskViewTest, NoLineIsWiderThanTheTerminal) {
   EXPECT_EQ(View(execution, 14, 0, {.columns = 60, .rows = 24}),
             "· 0:14  FAILED(STEP_FAILED)  medium: Größere Grenzen für 日…\n"
             "  ✓ spec            1/1     0:03  in  321k out  4.2k   $0.21\n"
-            "  ✗ a_step_with_a…  1/2     0:01  it does not build\n"
+            "  ✗ a_step_with_a…  1/2     0:03  it does not build\n"
             "  · review\n"
             "  1/3 steps  in 321k, out 4.2k tokens, $0.21 of $5.00  step…");
   for (const std::string& line : TaskView(execution, At(14), 0, {.columns = 20, .rows = 24}))
@@ -100,6 +102,47 @@ TEST(LiveAreaTest, LinesAreDrawnInThePlaceOfThoseBefore) {
   EXPECT_EQ(area.Draw({"one", "three"}, 80), "\r\033[1Aone\033[K\r\nthree\033[K\033[J");
   EXPECT_EQ(area.Draw({"last"}, 80), "\r\033[1Alast\033[K\033[J");
   EXPECT_EQ(area.Clear(80), "\r\033[J\033[?25h");
+}
+
+// What a terminal makes of what is written to it: the characters on its rows, as far as this
+// program steers one. (One column a byte: the texts here are ASCII.)
+std::vector<std::string> ScreenAfter(const std::string& written) {
+  std::vector<std::string> rows = {""};
+  std::size_t row = 0, column = 0;
+  for (std::size_t i = 0; i < written.size(); ++i) {
+    const char c = written[i];
+    if (c == '\r') {
+      column = 0;
+    } else if (c == '\n') {
+      if (++row == rows.size()) rows.emplace_back();
+    } else if (c == '\033') {
+      const std::size_t end = written.find_first_of("AJKhl", i);
+      if (written[end] == 'A') row -= std::stoul(written.substr(i + 2));
+      if (written[end] == 'K' || written[end] == 'J') rows[row].resize(column);
+      if (written[end] == 'J') rows.resize(row + 1);
+      i = end;
+    } else {
+      rows[row].resize(std::max(rows[row].size(), column + 1));
+      rows[row][column++] = c;
+    }
+  }
+  return rows;
+}
+
+TEST(LiveAreaTest, OnlyTheLatestLinesAreOnTheScreenBelowWhatWasSaid) {
+  LiveArea area;
+  std::string written = area.Draw({"a long first line", "second", "third"}, 80);
+  EXPECT_THAT(ScreenAfter(written), ElementsAre("a long first line", "second", "third"));
+
+  written += area.Draw({"short", "second"}, 80);
+  EXPECT_THAT(ScreenAfter(written), ElementsAre("short", "second"));
+
+  written += area.Clear(80) + "said\r\n";
+  written += area.Draw({"short", "second", "x", "y"}, 80);
+  EXPECT_THAT(ScreenAfter(written), ElementsAre("said", "short", "second", "x", "y"));
+
+  written += area.Clear(80) + "end";
+  EXPECT_THAT(ScreenAfter(written), ElementsAre("said", "end"));
 }
 
 TEST(LiveAreaTest, NothingIsWrittenWhenNothingChanges) {

@@ -155,7 +155,7 @@ TEST_F(WorkflowCommandsTest, WhatTheServerFindsIsPrintedLineByLine) {
 
   EXPECT_EQ(Command({"workflow", "put", kMedium}), 64 + 3);
 
-  EXPECT_THAT(err(), HasSubstr("  yaml: \n    medium.yaml:4: one\n    medium.yaml:7: two\n"));
+  EXPECT_THAT(err(), HasSubstr("  yaml:\n    medium.yaml:4: one\n    medium.yaml:7: two\n"));
 }
 
 TEST(WorkflowFileTest, TextsStandInOneLineInThePlaceOfTheirNames) {

@@ -213,7 +213,7 @@ replies:
 TEST_F(TaskTest, S1_27_ARetryFromAStepTakesOverWhatWasDoneBefore) {
   room_.SetScript(R"(
 replies:
-  - {step: write, files: [{path: made.txt, content: "one"}], answer: {status: complete}}
+  - {step: write, files: [{path: made.txt, content: "one"}], answer: {status: complete, summary: written}}
 )");
   StartWorker();
   PutWorkflow(server_, WithSchema(R"(
@@ -223,7 +223,8 @@ steps:
     llm: {prompt: "Go.", schema: BASE}
   - name: look
     depends_on: [write]
-    command: {argv: [test, -e, other.txt]}
+    condition: {test: {field: steps.write.output.summary, op: eq, value: written}}
+    command: {argv: [test, "{{steps.write.output.summary}}", "=", other]}
 )"));
   const Streamed first = RunToEnd(server_, Task("fails", &room_), "alice");
   ASSERT_EQ(first.End().failure_reason(), Execution::FAILURE_REASON_STEP_FAILED)

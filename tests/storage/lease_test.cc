@@ -149,7 +149,7 @@ TEST_F(Leases, ALeaseTakenOverThreeTimesIsSplit) {
   EXPECT_THAT(held, Each(Field(&HeldExecution::alone, true)));
 }
 
-TEST_F(Leases, AWorkerIsLostOnlyWhenItsHeartbeatWasWatchedStandingStill) {
+TEST_F(Leases, S4_28_AWorkerIsLostOnlyWhenItsHeartbeatWasWatchedStandingStill) {
   const WorkerId lost = NewWorker(), survivor = NewWorker();
   SubmitAndClaim(lost);
 

@@ -97,7 +97,7 @@ class CommandStepKind final : public StepKind {
         {result.ended.answer_artifact, "application/json", result.ended.answer.dump()});
     const std::string& name = context.definition->artifact();
     if (name.empty()) return;
-    result.text = output;
+    result.ended.text = output;
     result.ended.text_artifact = ArtifactName(context, name);
     result.artifacts.push_back({result.ended.text_artifact, "text/plain", std::move(output)});
   }

@@ -270,7 +270,7 @@ class ModelStepKind final : public StepKind {
     ended.answer_artifact = ArtifactName(context, "answer");
     result.artifacts.push_back({ended.answer_artifact, "application/json", answer.document.dump()});
     if (!answer.artifact.empty() && !context.definition->artifact().empty()) {
-      result.text = answer.artifact;
+      ended.text = answer.artifact;
       ended.text_artifact = ArtifactName(context, context.definition->artifact());
       result.artifacts.push_back({ended.text_artifact, "text/markdown", answer.artifact});
     }

@@ -58,7 +58,6 @@ struct StepContext {
 struct StepResult {
   task::IterationEnded ended;
   std::vector<storage::NewArtifact> artifacts;
-  std::string text;  // what is kept under text_artifact, for later steps
 };
 
 // Thread-safe.

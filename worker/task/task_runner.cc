@@ -151,14 +151,30 @@ absl::Status TaskRunner::Load(Run& run) {
 
 // What steps have left for later ones.
 absl::Status TaskRunner::LoadAnswers(Run& run) {
-  std::map<ExecutionId, std::vector<std::string>> names;
-  std::map<std::string, ExecutionId> owners;
+  struct Left {
+    std::string step;
+    v1::StepStatus::State state;
+    std::string execution;  // that has the artifacts; empty: this one
+    std::string answer, text;
+  };
+  std::vector<Left> all;
   for (const auto& step : run.task.data.steps()) {
-    const auto other = ParseExecutionName(step.artifact_execution());
-    const ExecutionId owner = other.value_or(run.id);
-    owners[step.name()] = owner;
-    for (const std::string& name : {step.answer_artifact(), step.text_artifact()}) {
-      if (!name.empty()) names[owner].push_back(name);
+    all.push_back({step.name(), step.state(), step.artifact_execution(), step.answer_artifact(),
+                   step.text_artifact()});
+  }
+  if (run.task.data.decisions() == 0) {  // taken over when policy has decided
+    for (const v1::CarriedStep& step : run.task.request.task().carried()) {
+      all.push_back({step.step(), v1::StepStatus::STATE_PENDING, step.execution(),
+                     step.answer_artifact(), step.text_artifact()});
+    }
+  }
+  std::map<ExecutionId, std::vector<std::string>> names;
+  const auto owner = [&](const Left& left) {
+    return ParseExecutionName(left.execution).value_or(run.id);
+  };
+  for (const Left& left : all) {
+    for (const std::string& name : {left.answer, left.text}) {
+      if (!name.empty()) names[owner(left)].push_back(name);
     }
   }
   std::map<std::pair<ExecutionId, std::string>, std::string> bodies;
@@ -168,13 +184,12 @@ absl::Status TaskRunner::LoadAnswers(Run& run) {
     for (storage::NewArtifact& one : found) bodies[{owner, one.name}] = std::move(one.body);
   }
   run.task.steps = nlohmann::json::object();
-  for (const auto& step : run.task.data.steps()) {
-    nlohmann::json& known = run.task.steps[step.name()];
-    known["state"] = task::StepStateName(step.state());
-    const ExecutionId& owner = owners[step.name()];
-    if (const auto answer = bodies.find({owner, step.answer_artifact()}); answer != bodies.end())
+  for (const Left& left : all) {
+    nlohmann::json& known = run.task.steps[left.step];
+    known["state"] = task::StepStateName(left.state);
+    if (const auto answer = bodies.find({owner(left), left.answer}); answer != bodies.end())
       known["output"] = nlohmann::json::parse(answer->second, nullptr, /*allow_exceptions=*/false);
-    if (const auto text = bodies.find({owner, step.text_artifact()}); text != bodies.end())
+    if (const auto text = bodies.find({owner(left), left.text}); text != bodies.end())
       known["artifact"] = text->second;
   }
   return absl::OkStatus();
@@ -337,9 +352,7 @@ void TaskRunner::Work(const RunPtr& run, StepContext context, std::stop_token st
   result.ended.took = clock_.BootTime() - began;
   span.End();
   for (storage::NewArtifact& one : result.artifacts) one.body = tools_.redactor.Redact(one.body);
-  Fed fed{.input = std::move(result.ended),
-          .artifacts = std::move(result.artifacts),
-          .text = std::move(result.text)};
+  Fed fed{.input = std::move(result.ended), .artifacts = std::move(result.artifacts)};
   held_.Post(run, [this, run, step = context.run, fed = std::move(fed)]() mutable {
     {
       absl::MutexLock lock(&mu_);

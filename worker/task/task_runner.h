@@ -88,7 +88,6 @@ class TaskRunner final : public Advancer {
     task::Input input;
     std::optional<TaskDecision> decision = std::nullopt;
     std::vector<storage::NewArtifact> artifacts = {};
-    std::string text = {};
   };
 
   void Start(const RunPtr& run);

@@ -163,7 +163,7 @@ void TaskRunner::Took(Run& run, const Transition& transition, const Fed& fed) {
       ended != nullptr && transition.store_result) {
     nlohmann::json& known = run.task.steps[ended->step];
     if (!ended->answer.is_null()) known["output"] = ended->answer;
-    if (!ended->text_artifact.empty()) known["artifact"] = fed.text;
+    if (!ended->text_artifact.empty()) known["artifact"] = ended->text;
   }
   if (const auto* prepared = std::get_if<task::Prepared>(&fed.input);
       prepared != nullptr && prepared->error.empty()) {

@@ -75,9 +75,10 @@ void IterationTranscript::PassOn(std::size_t bytes) {
 
 void IterationTranscript::Text(std::string_view piece) {
   line_.append(piece);
-  const std::size_t end = line_.rfind('\n');
-  if (end != std::string::npos) {
-    PassOn(end + 1);
+  const std::size_t end = line_.rfind('\n') + 1;  // 0: there is no line yet
+  const std::size_t whole = std::min(end, Redactor::Whole(line_));
+  if (whole > 0) {
+    PassOn(whole);
   } else if (line_.size() >= kTranscriptEntryBytes) {
     PassOn(line_.size());
   }
@@ -85,7 +86,16 @@ void IterationTranscript::Text(std::string_view piece) {
 
 void IterationTranscript::Entry(TranscriptRole role, std::string_view text) {
   if (!line_.empty()) PassOn(line_.size());
-  transcript_.Add(step_, attempt_, iteration_, role, redactor_.Redact(text));
+  std::string safe = redactor_.Redact(text);
+  if (role == TranscriptRole::kToolCall || role == TranscriptRole::kToolResult) {
+    safe = std::string(Head(safe, kTranscriptEntryBytes));
+    if (tool_bytes_ + safe.size() > kTranscriptIterationBytes) {
+      dropped_ += safe.size();
+      return;
+    }
+    tool_bytes_ += safe.size();
+  }
+  transcript_.Add(step_, attempt_, iteration_, role, safe);
 }
 
 absl::Status IterationTranscript::End() {

@@ -58,7 +58,7 @@ class IterationTranscript {
   IterationTranscript(Transcript& transcript, const Redactor& redactor, std::string step,
                       int attempt, int iteration);
 
-  // A piece of text, as it comes; whole lines are passed on.
+  // A piece of text, as it comes; whole lines are passed on, and private keys as a whole.
   void Text(std::string_view piece);
   void Entry(storage::TranscriptRole role, std::string_view text);
   // Stores what there is so far.
@@ -76,6 +76,7 @@ class IterationTranscript {
   const int iteration_;
   std::string line_;      // of the text, not yet passed on
   std::string combined_;  // all of it, redacted
+  std::size_t tool_bytes_ = 0;
   std::size_t dropped_ = 0;
 };
 

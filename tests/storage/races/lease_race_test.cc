@@ -51,7 +51,7 @@ TEST_F(LeaseRaces, Hole2_AClaimNeverHandsOutAStaleExecution) {
                 }});
 }
 
-TEST_F(LeaseRaces, Hole2_ALeaseIsClaimedOnce) {
+TEST_F(LeaseRaces, Hole2_S4_37_ALeaseIsClaimedOnce) {
   const WorkerId first = NewWorker(), second = NewWorker();
   const auto submitted = SubmitMany(1);
   const auto other = OtherLeases(clock_);

@@ -37,7 +37,7 @@ class ClaudeArgumentsTest : public ::testing::Test {
   PhaseRequest request_;
 };
 
-TEST_F(ClaudeArgumentsTest, TheLeastIsThis) {
+TEST_F(ClaudeArgumentsTest, S1_29_TheLeastIsThisAndNoSettingsAreAmbient) {
   EXPECT_THAT(
       Arguments().value(),
       ElementsAre("claude", "-p", "--output-format", "stream-json", "--verbose",
