@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the measuring programs and prints their lines of name=value. They start the Postgres and servers they need.
 #
-#   run.sh [storage|actions|submit|watch] [options of the program]     all of them without a name
+#   run.sh [storage|actions|submit|watch|phases] [options of the program]     all of them without a name
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 bin=build/release/tests-bin
@@ -22,14 +22,14 @@ bench() { # bench NAME options...
 
 case ${1:-all} in
   all)
-    for name in storage actions submit watch; do
+    for name in storage actions submit watch phases; do
       printf '== %s\n' "$name"
       bench "$name"
     done
     ;;
-  storage | actions | submit | watch) bench "$@" ;;
+  storage | actions | submit | watch | phases) bench "$@" ;;
   *)
-    echo "run.sh: unknown benchmark '$1', want storage, actions, submit or watch" >&2
+    echo "run.sh: unknown benchmark '$1', want storage, actions, submit, watch or phases" >&2
     exit 2
     ;;
 esac

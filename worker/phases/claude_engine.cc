@@ -17,6 +17,7 @@ namespace capstan::phases {
 namespace {
 
 constexpr std::size_t kMaxStderrBytes = 2048;
+constexpr std::int64_t kMaxFileBytes = 4LL << 30;  // that it or a tool may write
 
 PhaseResult Failed(PhaseError error, std::string message) {
   PhaseResult result;
@@ -129,6 +130,7 @@ absl::StatusOr<process::Spec> ClaudeEngine::MakeSpec(const PhaseRequest& request
   spec.limits.timeout = request.timeout;
   spec.limits.memory_bytes = options_.memory_bytes;
   spec.limits.max_processes = options_.max_processes;
+  spec.limits.file_bytes = kMaxFileBytes;
   spec.sandbox.enabled = options_.sandbox;
   spec.sandbox.network = true;
   spec.sandbox.writable = {request.workspace, home};

@@ -2,6 +2,7 @@
 // answer that cannot be used, and the checks.
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "core/status_macros.h"
 #include "core/utf8.h"
@@ -23,6 +24,11 @@ constexpr int kMaxTurns = 50;
 constexpr std::size_t kMessageBytes = 2000;
 constexpr std::size_t kFeedbackBytes = 16 * 1024;
 constexpr std::size_t kSessionBytes = 8 * 1024 * 1024;
+
+// TRANSIENT, RATE_LIMITED, …
+std::string NameOf(PhaseError error) {
+  return absl::AsciiStrToUpper(std::string(phases::PhaseErrorName(error)));
+}
 
 // What an error of an engine means for the task.
 struct Meaning {
@@ -208,8 +214,8 @@ class ModelStepKind final : public StepKind {
   static StepResult Erred(const StepContext& context, const PhaseResult& turn) {
     if (turn.error == PhaseError::kTimedOut || turn.error == PhaseError::kMaxTurns) {
       // An iteration that is used up: the next one goes on, within their number.
-      StepResult result = Failure(context, Execution::FAILURE_REASON_TIMED_OUT,
-                                  std::string(phases::PhaseErrorName(turn.error)), turn.message);
+      StepResult result =
+          Failure(context, Execution::FAILURE_REASON_TIMED_OUT, NameOf(turn.error), turn.message);
       result.ended.status = IterationFinished::STATUS_CONTINUE;
       result.ended.feedback =
           "The last iteration ran out of time or turns. Go on from the work "
@@ -217,9 +223,8 @@ class ModelStepKind final : public StepKind {
       return result;
     }
     const Meaning meaning = MeaningOf(turn.error);
-    StepResult result =
-        Failure(context, meaning.reason, std::string(phases::PhaseErrorName(turn.error)),
-                std::string(Head(turn.message, kMessageBytes)));
+    StepResult result = Failure(context, meaning.reason, NameOf(turn.error),
+                                std::string(Head(turn.message, kMessageBytes)));
     result.ended.transient = meaning.transient;
     result.ended.retry_after = turn.retry_after;
     return result;

@@ -131,6 +131,7 @@ ProgramRun RunProgram(const StepTools& tools, const StepContext& context,
   spec.limits.timeout = timeout;
   spec.limits.memory_bytes = tools.options.memory_bytes;
   spec.limits.max_processes = tools.options.max_processes;
+  spec.limits.file_bytes = kProgramFileBytes;
   spec.sandbox = {.enabled = tools.options.sandbox,
                   .writable = {context.workspace.path()},
                   .readable = tools.options.readable,

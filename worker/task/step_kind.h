@@ -96,6 +96,7 @@ struct ProgramRun {
   std::string output;  // the last kProgramOutputBytes, redacted, UTF-8
 };
 inline constexpr std::size_t kProgramOutputBytes = 64 * 1024;
+inline constexpr std::int64_t kProgramFileBytes = 4LL << 30;  // largest file it may write
 ProgramRun RunProgram(const StepTools& tools, const StepContext& context,
                       std::vector<std::string> argv, const std::string& directory,
                       absl::Duration timeout, IterationTranscript& transcript,

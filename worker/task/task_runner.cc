@@ -398,7 +398,7 @@ StepResult TaskRunner::WorkInWorkspace(const RunPtr& run, StepContext& context,
     failed.ended.usage = std::move(result.ended.usage);
     return failed;
   }
-  Checkpoint(context, result);
+  Checkpoint(*run, context, result);
   return result;
 }
 
@@ -413,9 +413,10 @@ absl::Status TaskRunner::OpenWorkspace(Run& run, const StepContext& context) {
 
 // What an iteration has done is kept before its end is stored: on the branch or beside it, as the
 // workflow says. Whoever goes on after a loss begins from there.
-void TaskRunner::Checkpoint(const StepContext& context, StepResult& result) {
+void TaskRunner::Checkpoint(Run& run, const StepContext& context, StepResult& result) {
   task::IterationEnded& ended = result.ended;
   if (ended.status == v1::IterationFinished::STATUS_STOPPED) return;
+  absl::MutexLock lock(&run.workspace_mu);  // steps side by side end at the same time
   if (!ended.digest.empty())
     absl::StrAppend(&ended.digest, " ", effects_.Fingerprint(context.id, context.workspace));
   const v1::Workflow::Checkpoint when = context.workflow->checkpoint();

@@ -76,7 +76,7 @@ class TaskRunner final : public Advancer {
     task::Task task;
     std::shared_ptr<const v1::Workflow> workflow;
     std::shared_ptr<Transcript> transcript;
-    absl::Mutex workspace_mu;  // held while it is opened
+    absl::Mutex workspace_mu;  // held while it is opened, and while work in it is kept
     bool workspace_open = false;
     telemetry::Span span;                    // claim until let go
     std::map<std::string, Working> working;  // by step
@@ -119,7 +119,7 @@ class TaskRunner final : public Advancer {
   void Work(const RunPtr& run, StepContext context, std::stop_token stop);
   StepResult WorkInWorkspace(const RunPtr& run, StepContext& context, std::stop_token stop);
   absl::Status OpenWorkspace(Run& run, const StepContext& context);
-  void Checkpoint(const StepContext& context, StepResult& result);
+  void Checkpoint(Run& run, const StepContext& context, StepResult& result);
   StepKind& KindOf(const v1::WorkflowStep& step) const;
   bool NoneWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return threads_.empty(); }
 

@@ -16,6 +16,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
 #include "core/text.h"
 #include "tests/support/model_stub/message_frames.h"
 
@@ -183,6 +184,11 @@ class ModelStub::Impl {
     return billed_;
   }
 
+  std::vector<StubAnswer> Answers() const {
+    absl::MutexLock lock(&mu_);
+    return answers_;
+  }
+
   enum class What { kRequests, kStalls, kHangUps };
 
   bool Wait(What what, std::size_t count, absl::Duration most) const {
@@ -246,7 +252,7 @@ class ModelStub::Impl {
     if (reply.status != 200) {
       socket.Send(JsonAnswer(reply.status, ErrorBody(reply), reply.headers));
     } else if (stream) {
-      Stream(socket, reply, StreamFrames(reply, model, number));
+      Stream(socket, reply, StreamFrames(reply, model, number), number);
     } else {
       Bill(reply.usage, true, true);
       socket.Send(JsonAnswer(200, WholeMessage(reply, model, number), reply.headers));
@@ -256,6 +262,7 @@ class ModelStub::Impl {
   StubReply Take(StubRequest request, int* number) {
     absl::MutexLock lock(&mu_);
     requests_.push_back(std::move(request));
+    answers_.push_back({.asked = absl::Now()});
     *number = static_cast<int>(requests_.size());
     if (!replies_.empty()) {
       StubReply reply = std::move(replies_.front());
@@ -277,7 +284,8 @@ class ModelStub::Impl {
     return counted_tokens_.value_or(quarter);
   }
 
-  void Stream(const Socket& socket, const StubReply& reply, const std::vector<StubFrame>& frames) {
+  void Stream(const Socket& socket, const StubReply& reply, const std::vector<StubFrame>& frames,
+              int number) {
     if (reply.cut_after == 0) return socket.Reset();
     std::string head =
         "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n"
@@ -294,10 +302,16 @@ class ModelStub::Impl {
       Bill(reply.usage, frame.bills_input, frame.bills_output);
       if (!socket.Send(Chunk(FrameText(frame)))) return;
       ++sent;
+      NoteFrame(number);
       if (reply.cut_after == sent) return socket.Reset();
       if (reply.stall_after == sent) return Stall(socket);
     }
     socket.Send("0\r\n\r\n");
+  }
+
+  void NoteFrame(int number) {
+    absl::MutexLock lock(&mu_);
+    answers_[static_cast<std::size_t>(number) - 1].frames.push_back(absl::Now());
   }
 
   void Stall(const Socket& socket) {
@@ -338,6 +352,7 @@ class ModelStub::Impl {
   std::optional<StubReply> default_ ABSL_GUARDED_BY(mu_);
   std::optional<std::int64_t> counted_tokens_ ABSL_GUARDED_BY(mu_);
   std::vector<StubRequest> requests_ ABSL_GUARDED_BY(mu_);
+  std::vector<StubAnswer> answers_ ABSL_GUARDED_BY(mu_);
   std::vector<StubRequest> count_requests_ ABSL_GUARDED_BY(mu_);
   StubUsage billed_ ABSL_GUARDED_BY(mu_) = {0, 0, 0, 0};
   std::size_t stalls_ ABSL_GUARDED_BY(mu_) = 0;
@@ -359,6 +374,7 @@ void ModelStub::SetDefault(StubReply reply) { impl_->SetDefault(std::move(reply)
 void ModelStub::SetCountedTokens(std::int64_t tokens) { impl_->SetCountedTokens(tokens); }
 std::vector<StubRequest> ModelStub::Requests() const { return impl_->Requests(); }
 std::vector<StubRequest> ModelStub::CountRequests() const { return impl_->CountRequests(); }
+std::vector<StubAnswer> ModelStub::Answers() const { return impl_->Answers(); }
 StubUsage ModelStub::Billed() const { return impl_->Billed(); }
 
 bool ModelStub::WaitForRequests(std::size_t count, absl::Duration most) const {

@@ -63,6 +63,12 @@ struct StubRequest {
   nlohmann::json body;
 };
 
+// When an answer was asked for, and when each of its frames was sent; for benchmarks.
+struct StubAnswer {
+  absl::Time asked;
+  std::vector<absl::Time> frames = {};
+};
+
 // Thread-safe. Ends with all its connections when it is destroyed.
 class ModelStub {
  public:
@@ -84,6 +90,8 @@ class ModelStub {
   // Calls of /v1/messages, in the order in which they came.
   std::vector<StubRequest> Requests() const;
   std::vector<StubRequest> CountRequests() const;  // of /v1/messages/count_tokens
+  // Of the calls of /v1/messages, in the order of Requests(); without frames: not streamed.
+  std::vector<StubAnswer> Answers() const;
   // What was billed: the input as soon as an answer has begun, its whole output with the first
   // frame of content.
   StubUsage Billed() const;
