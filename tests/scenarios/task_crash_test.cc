@@ -7,6 +7,9 @@
 // (CAPSTAN_TASK_CRASH_STRIDE=1).
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstdlib>
@@ -129,20 +132,19 @@ Outcome RunOne(const std::string& failpoint) {
   auto first = system->StartWorker(env, room.WorkerFlags());
   const auto name = Submit(server, Task("crashing", &room), "alice");
   EXPECT_TRUE(name.ok()) << name.status();
-  std::unique_ptr<Process> second;
-  std::thread successor;
-  if (absl::StrContains(failpoint, ":crash")) {
-    successor = std::thread([&] {
-      first->Wait();
-      second = system->StartWorker({}, room.WorkerFlags());
-    });
-  }
+  // By a descriptor: it may be gone by then.
+  const auto first_fd = static_cast<int>(syscall(SYS_pidfd_open, first->pid(), 0));
   Outcome outcome;
-  outcome.events = Watch(server, *name).events;
-  if (successor.joinable()) {
-    first->Signal(SIGKILL);  // where its moment did not come
-    successor.join();
-  }
+  std::thread watcher([&] {
+    outcome.events = Watch(server, *name).events;
+    syscall(SYS_pidfd_send_signal, first_fd, SIGKILL, nullptr, 0);  // its moment did not come
+  });
+  first->Wait();
+  // On this thread: a process dies with the thread that started it.
+  std::unique_ptr<Process> second;
+  if (absl::StrContains(failpoint, ":crash")) second = system->StartWorker({}, room.WorkerFlags());
+  watcher.join();
+  close(first_fd);
   outcome.transcript = ReadTranscript(server, *name);
   outcome.task = Get(server, *name);
   outcome.tree = room.Git({"ls-tree", "-r", outcome.task.workspace().branch()});
