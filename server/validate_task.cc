@@ -102,9 +102,9 @@ void CheckCommands(const v1::RunTaskRequest& request, Violations& violations) {
     }
     for (const std::string& argument : line.argv()) {
       if (argument.size() <= kMaxTaskTextBytes) continue;
-      violations.Add(Cat("commands.", name, ".argv"),
-                     Cat("got an argument of ", argument.size(), " bytes, want at most ",
-                         kMaxTaskTextBytes));
+      violations.Add(
+          Cat("commands.", name, ".argv"),
+          Cat("got an argument of ", argument.size(), " bytes, want at most ", kMaxTaskTextBytes));
     }
     if (line.argv_size() < 1 || line.argv_size() > kMaxArguments || line.argv(0).empty()) {
       violations.Add(Cat("commands.", name, ".argv"),

@@ -207,10 +207,9 @@ absl::Status Serve(const config::v1::WorkerConfig& config, const sigset_t& ends)
                 {.max_executions = static_cast<int>(config.lease().max_executions()),
                  .per_parent_in_flight = static_cast<int>(config.limits().per_parent_in_flight()),
                  .start_deadline = actions.start_deadline});
-  CAPSTAN_ASSIGN_OR_RETURN(
-      const std::unique_ptr<TaskParts> task_parts,
-      TaskParts::Make(config, {*committer, *leases, *tasks, *engine, held, pool, clock, *tracer,
-                               worker_metrics}));
+  CAPSTAN_ASSIGN_OR_RETURN(const std::unique_ptr<TaskParts> task_parts,
+                           TaskParts::Make(config, {*committer, *leases, *tasks, *engine, held,
+                                                    pool, clock, *tracer, worker_metrics}));
   std::vector<Advancer*> advancers = {&runner};
   if (task_parts != nullptr) advancers.push_back(&task_parts->runner());
   Keeper keeper(*leases, held, std::move(advancers), pool, fence, clock, store_metrics,

@@ -2,8 +2,8 @@
 
 #include <cstdint>
 #include <fstream>
-#include <map>
 #include <iterator>
+#include <map>
 #include <set>
 
 #include "absl/strings/ascii.h"

@@ -17,7 +17,7 @@ inline constexpr std::string_view kSpanJobCreate = "job create";  // creating th
 inline constexpr std::string_view kSpanJobArm = "job arm";        // starting it
 inline constexpr std::string_view kSpanJobWait = "job wait";      // from armed to finished
 
-inline constexpr std::string_view kSpanStep = "step";             // one iteration of a task's step
+inline constexpr std::string_view kSpanStep = "step";  // one iteration of a task's step
 
 inline constexpr std::string_view kAttributeStep = "capstan.step";
 inline constexpr std::string_view kAttributeIteration = "capstan.iteration";

@@ -90,8 +90,7 @@ WorkerMetrics::WorkerMetrics(MetricsRegistry& registry, absl::Span<const std::st
                                              "Tokens that were billed, by model and kind.",
                                              {"model", "kind"})),
       model_cost(registry.AddCounterFamily("capstan_model_cost_usd_total",
-                                           "What was billed, in US dollars, by model.",
-                                           {"model"})),
+                                           "What was billed, in US dollars, by model.", {"model"})),
       kubernetes_requests(registry.AddCounterFamily(
           "capstan_kubernetes_requests_total",
           "Requests to the Kubernetes API by verb and HTTP status (none: no answer).",
