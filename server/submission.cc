@@ -95,6 +95,23 @@ absl::Status SubmitError(const absl::Status& status) {
   return status;
 }
 
+void Store(const Parts& parts, std::shared_ptr<telemetry::Span> span,
+           storage::NewExecution execution, SubmitDone done) {
+  parts.submitter.Submit(std::move(execution), [&parts, span, done = std::move(done)](
+                                                   absl::StatusOr<storage::SubmitResult> result) {
+    CountSubmit(parts.metrics, result);
+    if (!result.ok()) {
+      span->SetError(result.status());
+      span->End();
+      return done(SubmitError(result.status()));
+    }
+    span->SetAttribute(telemetry::kAttributeExecution, result->id.ToString());
+    span->End();
+    if (!result->deduplicated) parts.hub.Submitted(result->id);
+    done(std::move(result));
+  });
+}
+
 void CheckAndSubmit(const Parts& parts, Rpc& rpc, const v1::ExecuteActionRequest& request,
                     const Links& links, SubmitDone done) {
   const absl::StatusOr<CheckedAction> checked = CheckExecuteAction(request, parts.catalog);
@@ -113,19 +130,7 @@ void CheckAndSubmit(const Parts& parts, Rpc& rpc, const v1::ExecuteActionRequest
                      .span = rpc.span().context(),
                      .queue_deadline = parts.submitter.DatabaseNow() + parts.options.queue_deadline,
                      .links = links});
-  parts.submitter.Submit(std::move(execution), [&parts, span, done = std::move(done)](
-                                                   absl::StatusOr<storage::SubmitResult> result) {
-    CountSubmit(parts.metrics, result);
-    if (!result.ok()) {
-      span->SetError(result.status());
-      span->End();
-      return done(SubmitError(result.status()));
-    }
-    span->SetAttribute(telemetry::kAttributeExecution, result->id.ToString());
-    span->End();
-    if (!result->deduplicated) parts.hub.Submitted(result->id);
-    done(std::move(result));
-  });
+  Store(parts, std::move(span), std::move(execution), std::move(done));
 }
 
 }  // namespace capstan::server

@@ -46,6 +46,11 @@ void CountSubmit(const telemetry::ServerMetrics& metrics,
 
 using SubmitDone = std::function<void(absl::StatusOr<storage::SubmitResult>)>;
 
+// Stores an execution. `done` is called on the flush thread after the commit, when local watchers
+// have been told; `span` ends with it.
+void Store(const Parts& parts, std::shared_ptr<telemetry::Span> span,
+           storage::NewExecution execution, SubmitDone done);
+
 // Checks and stores one request; `done` is called at once when it is refused, otherwise on the
 // flush thread after the commit, when local watchers have been told.
 void CheckAndSubmit(const Parts& parts, Rpc& rpc, const v1::ExecuteActionRequest& request,

@@ -93,19 +93,7 @@ void Submit(const Parts& parts, Rpc& rpc, NewTask task, SubmitDone done) {
                                {"workflow", task.accepted.task().workflow()},
                                {"workflow_digest", task.accepted.task().workflow_digest()},
                                {"event_sha256", Sha256Hex(execution.accepted)}});
-  parts.submitter.Submit(std::move(execution), [&parts, span, done = std::move(done)](
-                                                   absl::StatusOr<storage::SubmitResult> result) {
-    CountSubmit(parts.metrics, result);
-    if (!result.ok()) {
-      span->SetError(result.status());
-      span->End();
-      return done(SubmitError(result.status()));
-    }
-    span->SetAttribute(telemetry::kAttributeExecution, result->id.ToString());
-    span->End();
-    if (!result->deduplicated) parts.hub.Submitted(result->id);
-    done(std::move(result));
-  });
+  Store(parts, std::move(span), std::move(execution), std::move(done));
 }
 
 // Makes a task on the pool and stores it.

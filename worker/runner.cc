@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/log.h"
 #include "core/telemetry/span_names.h"
+#include "worker/claim.h"
 #include "worker/kubernetes/outcome.h"
 
 namespace capstan::worker {
@@ -86,19 +87,7 @@ void Runner::Hold(const WorkerId& worker, std::vector<storage::HeldExecution> ex
     run->action.state = held.state;
     run->action.seq = held.last_seq;
     run->action.parent_limit = options_.per_parent_in_flight;
-    const telemetry::TraceContext parent =
-        telemetry::ParseTraceparent(first.accepted().traceparent(), first.accepted().tracestate());
-    const absl::Time now = clock_.Now();
-    tracer_.StartSpan(telemetry::kSpanQueueWait, {.parent = parent, .start = now - held.queue_wait})
-        .End(now);
-    run->span =
-        tracer_.StartSpan(telemetry::kSpanClaim,
-                          {.kind = telemetry::SpanKind::kConsumer,
-                           .parent = parent,
-                           .attributes = {{telemetry::kAttributeExecution, ExecutionName(held.id)},
-                                          {telemetry::kAttributeAction, first.accepted().action()},
-                                          {telemetry::kAttributeWorker, worker.ToString()}}});
-    metrics_.queue_wait.Observe(held.queue_wait);
+    run->span = StartClaim(tracer_, clock_, metrics_, held, first.accepted(), worker);
     if (held_.Add(worker, run)) Post(run, {Wake::kStart});
   }
 }
@@ -181,10 +170,7 @@ void Runner::Feed(const RunPtr& run, Input input, std::optional<Validation> vali
       }
       if (transition.park.has_value()) {
         if (transition.state == v1::Execution::STATE_BLOCKED) {
-          metrics_.executions_blocked
-              .With({absl::AsciiStrToLower(
-                  std::string(machine::BlockReasonName(transition.data.block_reason())))})
-              .Increment();
+          CountBlocked(metrics_, transition.data.block_reason());
         }
         held_.Drop(run);
         return;

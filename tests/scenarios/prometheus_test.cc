@@ -18,6 +18,7 @@
 #include "absl/time/clock.h"
 #include "core/status_macros.h"
 #include "tests/scenarios/system.h"
+#include "tests/scenarios/tasks.h"
 #include "tests/scenarios/tool.h"
 
 namespace capstan::testing {
@@ -99,19 +100,24 @@ class Prometheus {
 };
 
 // One server, one worker and Prometheus for the whole suite. Everything on the dashboard has
-// happened once after the first scrapes: an action, a denial, a call that fails.
+// happened once after the first scrapes: an action, a denial, a task, a call that fails.
 class PrometheusTest : public ::testing::Test {
  protected:
   struct Installation {
     std::unique_ptr<System> system = System::Make();
+    TaskRoom room;
     Server server = system->StartServer();
-    std::unique_ptr<Process> worker = system->StartWorker();
+    std::unique_ptr<Process> worker;
     std::unique_ptr<Prometheus> prometheus;
   };
 
   static void SetUpTestSuite() {
     running_ = new Installation();
     Installation& all = *running_;
+    all.room.SetScript(
+        "default: {answer: {status: complete}, usage: {model: scripted, input_tokens: 100,"
+        " output_tokens: 10, cost_microusd: 1000}}");
+    all.worker = all.system->StartWorker({}, all.room.WorkerFlags());
     const std::string worker =
         absl::StrCat("127.0.0.1:", FromLog(*all.worker, "\"http_port\":\"", "\""));
     all.prometheus = std::make_unique<Prometheus>(
@@ -124,6 +130,11 @@ class PrometheusTest : public ::testing::Test {
     CAPSTAN_CHECK(Execute(all.server, Scale(3)).End().to() == Execution::STATE_SUCCEEDED);
     CAPSTAN_CHECK(Execute(all.server, Scale(0, "kube-system", "coredns")).End().to() ==
                   Execution::STATE_FAILED);
+    PutWorkflow(all.server,
+                "name: one\nsteps: [{name: write, llm: {prompt: Write., schema: "
+                "'{\"type\":\"object\",\"properties\":{\"status\":{\"type\":\"string\"}}}'}}]");
+    CAPSTAN_CHECK(RunToEnd(all.server, Task("one", &all.room)).End().to() ==
+                  Execution::STATE_SUCCEEDED);
     CAPSTAN_CHECK(
         !Watch(all.server, "executions/00000000-0000-7000-8000-000000000000").status.ok());
     const json before = all.prometheus->Ask("query", "query", "min(count_over_time(up[1h]))");

@@ -10,6 +10,7 @@
 #include "core/status_macros.h"
 #include "core/task/step_values.h"
 #include "core/telemetry/span_names.h"
+#include "worker/claim.h"
 
 namespace capstan::worker {
 
@@ -68,19 +69,7 @@ void TaskRunner::Hold(const WorkerId& worker, std::vector<storage::HeldExecution
         first.correlation_id().empty() ? held.id.ToHex() : first.correlation_id();
     run->task.state = held.state;
     run->task.seq = held.last_seq;
-    const telemetry::TraceContext parent =
-        telemetry::ParseTraceparent(first.accepted().traceparent(), first.accepted().tracestate());
-    const absl::Time now = clock_.Now();
-    tracer_.StartSpan(telemetry::kSpanQueueWait, {.parent = parent, .start = now - held.queue_wait})
-        .End(now);
-    run->span = tracer_.StartSpan(
-        telemetry::kSpanClaim,
-        {.kind = telemetry::SpanKind::kConsumer,
-         .parent = parent,
-         .attributes = {{telemetry::kAttributeExecution, ExecutionName(held.id)},
-                        {telemetry::kAttributeWorkflow, first.accepted().task().workflow()},
-                        {telemetry::kAttributeWorker, worker.ToString()}}});
-    metrics_.queue_wait.Observe(held.queue_wait);
+    run->span = StartClaim(tracer_, clock_, metrics_, held, first.accepted(), worker);
     if (held_.Add(worker, run)) held_.Post(run, [this, run] { Start(run); });
   }
 }
@@ -214,10 +203,7 @@ void TaskRunner::Feed(const RunPtr& run, Fed fed) {
       }
       if (transition.park.has_value()) {
         if (transition.state == v1::Execution::STATE_BLOCKED) {
-          metrics_.executions_blocked
-              .With({absl::AsciiStrToLower(
-                  std::string(machine::BlockReasonName(transition.data.block_reason())))})
-              .Increment();
+          CountBlocked(metrics_, transition.data.block_reason());
         }
         held_.Drop(run);
         return;
