@@ -48,6 +48,12 @@ void LeaveOutTexts(v1::Workflow& workflow) {
       case v1::WorkflowStep::kCheck:
         shown.mutable_check();
         break;
+      case v1::WorkflowStep::kAction:
+        shown.mutable_action()->set_action(step.action().action());
+        break;
+      case v1::WorkflowStep::kHttp:
+        shown.mutable_http()->set_method(step.http().method());
+        break;
       case v1::WorkflowStep::KIND_NOT_SET:
         break;
     }
