@@ -31,6 +31,10 @@ Execution::FailureReason ReasonOf(JobFailure failure) {
       return Execution::FAILURE_REASON_OOM_KILLED;
     case JobFailure::kForbidden:
       return Execution::FAILURE_REASON_FORBIDDEN;
+    case JobFailure::kAccountMissing:
+      return Execution::FAILURE_REASON_ACCOUNT_MISSING;
+    case JobFailure::kRoleMissing:
+      return Execution::FAILURE_REASON_ROLE_MISSING;
     case JobFailure::kImagePull:
       return Execution::FAILURE_REASON_IMAGE_PULL;
     case JobFailure::kConfiguration:

@@ -14,6 +14,7 @@ bool NeverStarted(Execution::FailureReason reason) {
     case Execution::FAILURE_REASON_FAILED_TO_START:
     case Execution::FAILURE_REASON_IMAGE_PULL:
     case Execution::FAILURE_REASON_CONFIGURATION:
+    case Execution::FAILURE_REASON_ACCOUNT_MISSING:
       return true;
     default:
       return false;
@@ -25,6 +26,7 @@ bool CouldNotStart(Execution::FailureReason reason) {
   switch (reason) {
     case Execution::FAILURE_REASON_NAME_COLLISION:
     case Execution::FAILURE_REASON_FORBIDDEN:
+    case Execution::FAILURE_REASON_ROLE_MISSING:
     case Execution::FAILURE_REASON_RESOURCE_EXHAUSTED:
     case Execution::FAILURE_REASON_LEASE_LOST:
       return true;

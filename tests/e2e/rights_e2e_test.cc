@@ -73,7 +73,7 @@ TEST_F(RightsTest, S2_48_ARightThatIsTakenAwayMeanwhileEndsAnActionPartOfWhichIs
 TEST_F(RightsTest, S2_48_AMissingRoleEndsTheActionBeforeItReportsAChange) {
   const Streamed run = Watch(*server_, names_["PatchConfigMap"]);
 
-  EXPECT_EQ(run.End().failure_reason(), Execution::FAILURE_REASON_FORBIDDEN)
+  EXPECT_EQ(run.End().failure_reason(), Execution::FAILURE_REASON_ROLE_MISSING)
       << run.End().DebugString();
   EXPECT_THAT(run.End().message(), AllOf(HasSubstr("was refused before it reported any change"),
                                          HasSubstr("kubernetes-executor-patch-config-map")));
@@ -83,7 +83,7 @@ TEST_F(RightsTest, S2_48_AMissingRoleEndsTheActionBeforeItReportsAChange) {
 TEST_F(RightsTest, S2_48_F9_AMissingAccountIsNamedAndNoPodIsMade) {
   const Streamed run = Watch(*server_, names_["ScaleDeployment"]);
 
-  EXPECT_EQ(run.End().failure_reason(), Execution::FAILURE_REASON_CONFIGURATION)
+  EXPECT_EQ(run.End().failure_reason(), Execution::FAILURE_REASON_ACCOUNT_MISSING)
       << run.End().DebugString();
   EXPECT_THAT(run.End().message(), AllOf(HasSubstr("the action's ServiceAccount does not exist"),
                                          HasSubstr("kubernetes-executor-scale-deployment")));

@@ -98,7 +98,7 @@ bool IsMissingAccount(const std::string& refusal) {
 JobFailure FailureOfRefusal(const std::string& message) {
   const auto says = [&](const char* text) { return absl::StrContains(message, text); };
   if (says("exceeded quota") || says("limited to")) return JobFailure::kResourceExhausted;
-  if (IsMissingAccount(message)) return JobFailure::kConfiguration;
+  if (IsMissingAccount(message)) return JobFailure::kAccountMissing;
   if (says("forbidden") || says("denied") || says("violates PodSecurity")) {
     return JobFailure::kForbidden;
   }
@@ -292,6 +292,7 @@ void ExplainPodFailure(const Json& pod, JobOutcome* outcome) {
   if (outcome->failure == JobFailure::kForbidden) {
     const bool at_start =
         container == ContainersOf(pod).front() && IsFirstWord(outcome->termination_message);
+    if (at_start) outcome->failure = JobFailure::kRoleMissing;
     outcome->message =
         Cat("the action's account lacks a right: container ", StringField(*container, {"name"}),
             at_start ? " was refused before it reported any change: "
@@ -390,7 +391,7 @@ void ExplainFailure(const JobObservation& observation, const Json& condition,
   const std::string warned = warning == nullptr ? "" : StringField(*warning, {"message"});
   const bool refused = warning != nullptr && StringField(*warning, {"reason"}) == "FailedCreate";
   if (refused && IsMissingAccount(warned)) {
-    outcome->failure = JobFailure::kConfiguration;
+    outcome->failure = JobFailure::kAccountMissing;
     outcome->message = MissingAccount(warned);
     return;
   }
@@ -411,6 +412,10 @@ std::string_view JobFailureName(JobFailure failure) {
       return "OOM_KILLED";
     case JobFailure::kForbidden:
       return "FORBIDDEN";
+    case JobFailure::kAccountMissing:
+      return "ACCOUNT_MISSING";
+    case JobFailure::kRoleMissing:
+      return "ROLE_MISSING";
     case JobFailure::kImagePull:
       return "IMAGE_PULL";
     case JobFailure::kConfiguration:
@@ -480,7 +485,7 @@ JobFailure FailureOfCreate(const absl::Status& status) {
   switch (error->http_code) {
     case 403: {
       const JobFailure failure = FailureOfRefusal(error->message);
-      return failure == JobFailure::kConfiguration ? JobFailure::kForbidden : failure;
+      return failure == JobFailure::kResourceExhausted ? failure : JobFailure::kForbidden;
     }
     case 400:
     case 413:

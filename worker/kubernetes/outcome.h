@@ -18,9 +18,11 @@ enum class JobFailure {
   kNone,
   kDeadlineExceeded,   // activeDeadlineSeconds ran out
   kOomKilled,          // a container passed its memory limit
-  kForbidden,          // RBAC or admission refused the Job, its pod, or what the action asked for
+  kForbidden,          // admission refused the Job or its pod, or RBAC the action in its midst
+  kAccountMissing,     // the action's service account does not exist
+  kRoleMissing,        // RBAC refused the action the first thing that it asked for
   kImagePull,          // the image cannot be had
-  kConfiguration,      // missing Secret, mount or account, bad command: nothing a repeat would cure
+  kConfiguration,      // missing Secret or mount, bad command: nothing a repeat would cure
   kResourceExhausted,  // quota, or no node has room
   kEvicted,            // the node or the scheduler took the pod away
   kJobFailed,          // the action itself failed: exit_code

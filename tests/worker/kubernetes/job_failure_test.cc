@@ -38,7 +38,7 @@ class JobFailureTest : public ClusterTest {
   }
 };
 
-TEST_F(JobFailureTest, S2_48_AnAccountWithoutTheRightIsForbidden) {
+TEST_F(JobFailureTest, S2_48_AnAccountWithoutTheRightLacksItsRole) {
   sim_->AddDeployment("shop", "web", 1);
   sim_->ForbidPods("patch", "deployments");
 
@@ -46,7 +46,7 @@ TEST_F(JobFailureTest, S2_48_AnAccountWithoutTheRightIsForbidden) {
   ASSERT_TRUE(WaitForEnd(kName));
 
   const JobOutcome outcome = Outcome(ref);
-  EXPECT_EQ(outcome.failure, JobFailure::kForbidden);
+  EXPECT_EQ(outcome.failure, JobFailure::kRoleMissing);
   EXPECT_THAT(outcome.message, AllOf(HasSubstr("was refused before it reported any change"),
                                      HasSubstr("cannot patch resource \"deployments\"")));
 }

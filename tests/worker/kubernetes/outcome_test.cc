@@ -225,7 +225,7 @@ INSTANTIATE_TEST_SUITE_P(
                         "main", 1, "Error",
                         "Error from server (Forbidden): deployments.apps \"web\" is forbidden")})},
                     {},
-                    JobFailure::kForbidden,
+                    JobFailure::kRoleMissing,
                     "Error from server (Forbidden)"},
         FailureCase{"TheCommandIsNotThere",
                     JobWith({kBackoffLimitExceeded}),
@@ -299,7 +299,7 @@ INSTANTIATE_TEST_SUITE_P(
                              "pods \"x\" is forbidden: error looking up service account a/b: "
                              "serviceaccount \"b\" not found")},
                     "FailedCreate",
-                    JobFailure::kConfiguration},
+                    JobFailure::kAccountMissing},
         WaitingCase{"Unschedulable",
                     {UnschedulablePod()},
                     {},
@@ -377,10 +377,10 @@ TEST(OutcomeTest, S2_48_AMissingAccountIsNamedAsSuch) {
   const JobOutcome waiting = Judge(JobWith({}), {}, events);
   const JobOutcome failed = Judge(JobWith({kBackoffLimitExceeded}), {}, events);
 
-  EXPECT_EQ(waiting.waiting_failure, JobFailure::kConfiguration);
+  EXPECT_EQ(waiting.waiting_failure, JobFailure::kAccountMissing);
   EXPECT_THAT(waiting.waiting_message, HasSubstr("the action's ServiceAccount does not exist"));
   EXPECT_THAT(waiting.waiting_message, HasSubstr("actions/capstan-scale"));
-  EXPECT_EQ(failed.failure, JobFailure::kConfiguration);
+  EXPECT_EQ(failed.failure, JobFailure::kAccountMissing);
   EXPECT_THAT(failed.message, HasSubstr("the action's ServiceAccount does not exist"));
 }
 
@@ -393,7 +393,7 @@ TEST(OutcomeTest, S2_48_AMissingRoleShowsAsARefusalBeforeAnyChange) {
       JobWith({kBackoffLimitExceeded}),
       {PodWith({Waiting("main", "PodInitializing")}, {Terminated("scale", 1, "Error", kRefusal)})});
 
-  EXPECT_EQ(outcome.failure, JobFailure::kForbidden);
+  EXPECT_EQ(outcome.failure, JobFailure::kRoleMissing);
   EXPECT_THAT(outcome.message,
               HasSubstr("container scale was refused before it reported any change"));
   EXPECT_THAT(outcome.message, HasSubstr("cannot patch resource \"deployments\""));

@@ -109,6 +109,22 @@ std::vector<Bomb> Bombs() {
   };
 }
 
+// The most memory that this process has had since ForgetPeak().
+std::int64_t PeakBytes() {
+  std::ifstream status("/proc/self/status");
+  std::string word;
+  while (status >> word && word != "VmHWM:") {
+  }
+  std::int64_t kib = 0;
+  status >> kib;
+  return kib << 10;
+}
+
+void ForgetPeak() { std::ofstream("/proc/self/clear_refs") << "5"; }
+
+// What an evaluation may hold, doubled by a text that is made of it, and what is said about it.
+constexpr std::int64_t kMostBytes = std::int64_t{1} << 30;
+
 class BombTest : public ::testing::TestWithParam<Bomb> {};
 
 TEST_P(BombTest, S2_32_IsDeniedWithinItsLimit) {
@@ -118,6 +134,8 @@ TEST_P(BombTest, S2_32_IsDeniedWithinItsLimit) {
   PolicyInput input = ScaleInput();
   input.facts = GetParam().facts;
   const absl::Duration start = clock.BootTime();
+  ForgetPeak();
+  const std::int64_t before = PeakBytes();
 
   // Refused when it is loaded, or denied when it is evaluated.
   const auto store = PolicyStore::Create(StoreOptions(directory, {"a"}), clock, nullptr);
@@ -128,12 +146,33 @@ TEST_P(BombTest, S2_32_IsDeniedWithinItsLimit) {
   }
 
   const absl::Duration took = clock.BootTime() - start;
-  std::printf("answered after %s\n", absl::FormatDuration(took).c_str());
+  const std::int64_t held = PeakBytes() - before;
+  std::printf("answered after %s with %lld MiB\n", absl::FormatDuration(took).c_str(),
+              static_cast<long long>(held >> 20));
   EXPECT_LT(took, kAnswered);
+  EXPECT_LT(held, kMostBytes);
 }
 
 INSTANTIATE_TEST_SUITE_P(Bombs, BombTest, ::testing::ValuesIn(Bombs()),
                          [](const auto& info) { return std::string(info.param.name); });
+
+TEST(MemoryTest, S2_32_WhatTakesTooMuchMemoryIsDeniedAndSaysSo) {
+  const PolicyDirectory directory;
+  directory.WriteBundle("a", TextThatGrows());
+  SystemClock clock;
+  const auto store = PolicyStore::Create(StoreOptions(directory, {"a"}), clock, nullptr);
+  ASSERT_TRUE(store.ok()) << store.status();
+
+  const Decision decision = RegoPolicyEngine(**store, clock).Evaluate(ScaleInput());
+
+  EXPECT_FALSE(decision.allow);
+  EXPECT_THAT(decision.error_message, ::testing::HasSubstr("takes more than 256 MiB"));
+  const PolicyDirectory harmless;
+  harmless.WriteBundle("a", "violations contains {\"id\": \"a/x\", \"message\": \"m\"} if false\n");
+  const auto next = PolicyStore::Create(StoreOptions(harmless, {"a"}), clock, nullptr);
+  ASSERT_TRUE(next.ok()) << next.status();
+  EXPECT_TRUE(RegoPolicyEngine(**next, clock).Evaluate(ScaleInput()).allow);
+}
 
 // Processor time, so that what else the machine does is not counted.
 TEST(HangingRuleTest, S2_32_IsNotGivenItsTimeAgain) {

@@ -1,15 +1,17 @@
 //! The C interface of the policy engine: regorus' interpreter, with strict builtin errors, a time limit and the
 //! checks of checks.rs. The header is ../capstan_rego.h; it says what each function promises.
 //!
-//! Every entry point is panic-safe and takes (pointer, size) UTF-8. There is no global state but a silent panic hook.
+//! Every entry point is panic-safe and takes (pointer, size) UTF-8. There is no global state but a silent panic hook and
+//! the allocator of memory.rs.
 mod checks;
+mod memory;
 
 use regorus::utils::limits::ExecutionTimerConfig;
 use regorus::{Engine, LimitError, Rc, Value};
 use std::num::NonZeroU32;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Once;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -151,7 +153,13 @@ fn evaluate(policy: &Policy, rule: &str, input: &str, timeout: Duration) -> Outc
         check_interval: TIMER_CHECK_INTERVAL,
     });
     engine.set_input(input);
-    let value = engine.eval_rule(rule.to_string()).map_err(|error| {
+    let (result, exceeded) =
+        memory::metered(Instant::now() + timeout, || engine.eval_rule(rule.to_string()));
+    if exceeded {
+        let limit = memory::LIMIT_BYTES >> 20;
+        return Err((Code::EvaluationError, format!("evaluation takes more than {limit} MiB")));
+    }
+    let value = result.map_err(|error| {
         let timeout = matches!(
             error.downcast_ref::<LimitError>(),
             Some(LimitError::TimeLimitExceeded { .. })
