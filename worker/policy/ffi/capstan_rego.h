@@ -42,7 +42,7 @@ enum {
   CAPSTAN_REGO_UNDEFINED = 1,         // The rule has no value for this input.
   CAPSTAN_REGO_INVALID_ARGUMENT = 2,  // Input that is not JSON, text that is not UTF-8.
   CAPSTAN_REGO_BAD_MODULE = 3,        // A module does not parse or compile, or is refused.
-  CAPSTAN_REGO_EVALUATION_ERROR = 4,  // A rule raised an error, or its result is over the limit.
+  CAPSTAN_REGO_EVALUATION_ERROR = 4,  // A rule raised an error, or held or gave too much.
   CAPSTAN_REGO_TIMEOUT = 5,
   CAPSTAN_REGO_TOO_LARGE = 6,  // The input is over its limit.
   CAPSTAN_REGO_PANIC = 7,      // A bug in the engine.
@@ -60,8 +60,8 @@ int32_t capstan_rego_compile(const CapstanRegoModule* modules, size_t count, Cap
                              const CapstanRegoLimits* limits, CapstanRegoPolicy** out_policy,
                              CapstanRegoBuffer* out_error);
 
-// Evaluates one rule ("data.a.b.c") for at most `timeout_ns` of wall-clock time. `out` is compact
-// JSON when the result is CAPSTAN_REGO_OK, otherwise a message.
+// Evaluates one rule ("data.a.b.c") for at most `timeout_ns` of wall-clock time and with at most
+// 256 MiB of memory. `out` is compact JSON when the result is CAPSTAN_REGO_OK, otherwise a message.
 int32_t capstan_rego_evaluate(const CapstanRegoPolicy* policy, CapstanRegoText rule,
                               CapstanRegoText input, uint64_t timeout_ns, CapstanRegoBuffer* out);
 
