@@ -195,7 +195,7 @@ std::vector<std::string> Moments(const Outcome& baseline) {
   return moments;
 }
 
-TEST(TaskCrashTest, S1_31_AWorkerThatDiesAtAnyMomentCostsAtMostAnIteration) {
+TEST(TaskCrashTest, S1_31_I9_AWorkerThatDiesAtAnyMomentCostsAtMostAnIteration) {
   const Outcome baseline = RunOne("");
   ASSERT_EQ(baseline.task.state(), Execution::STATE_SUCCEEDED) << baseline.task.message();
   ASSERT_EQ(Lost(baseline), 0);

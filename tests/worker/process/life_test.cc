@@ -24,7 +24,7 @@ using ::testing::SizeIs;
 
 using LifeTest = ProcessFixture;
 
-TEST_F(LifeTest, S1_26_S4_44_ADaemonIsKilledAndReportedAsAnOrphan) {
+TEST_F(LifeTest, S1_26_S4_44_I10_ADaemonIsKilledAndReportedAsAnOrphan) {
   // Twice away from its parent, in a session of its own.
   const Result result = RunScript(
       "(setsid sh -c 'sh -c \"echo up > up; exec sleep 86400.125\" & exit 0' &) ;"
@@ -47,7 +47,7 @@ TEST_F(LifeTest, S1_26_ALoopThatIgnoresHangUpIsGone) {
   EXPECT_EQ(ProcessesWith("loop-of-life-test; echo"), 0);
 }
 
-TEST_F(LifeTest, AThousandForksAreGone) {
+TEST_F(LifeTest, I10_AThousandForksAreGone) {
   Spec spec =
       Script("i=0; while [ $i -lt 1000 ]; do setsid sleep 86400.25 & i=$((i+1)); done; echo done");
   spec.limits.max_processes = 3000;
@@ -120,7 +120,7 @@ class WorkerProcess {
   pid_t pid_;
 };
 
-TEST_F(LifeTest, NothingIsLeftOfAChildWhoseWorkerWasKilled) {
+TEST_F(LifeTest, I10_NothingIsLeftOfAChildWhoseWorkerWasKilled) {
   const WorkerProcess worker(*runner_,
                              Script("setsid sleep 86400.625 & echo up; exec sleep 86400.625"));
   ASSERT_THAT(ProcessesWith("86400.625"), Ge(1));
