@@ -136,7 +136,8 @@ TEST_F(WorkloadTest, APodWithoutANodeSaysWhyAndStartsWhenThereIsOne) {
     auto pods = sim_->List("pods", "shop");
     return !pods.empty() &&
            pods[0].dump().find("1 node(s) had untolerated taint {dedicated: gpu}") !=
-               std::string::npos;
+               std::string::npos &&
+           !sim_->List("events", "shop").empty();  // recorded after the condition
   }));
   EXPECT_THAT(sim_->List("events", "shop"), SizeIs(1));
 
