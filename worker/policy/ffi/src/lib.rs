@@ -234,7 +234,12 @@ pub unsafe extern "C" fn capstan_rego_evaluate(
 ) -> Code {
     guarded(out, || {
         let policy = policy.as_ref().ok_or((Code::InvalidArgument, "policy: null".to_string()))?;
-        evaluate(policy, text(rule, "rule")?, text(input, "input")?, Duration::from_nanos(timeout_ns))
+        evaluate(
+            policy,
+            text(rule, "rule")?,
+            text(input, "input")?,
+            Duration::from_nanos(timeout_ns),
+        )
     })
 }
 
