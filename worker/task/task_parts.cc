@@ -66,7 +66,8 @@ phases::EngineOptions EnginesFrom(const config::v1::WorkerConfig& config,
         phases::MessagesOptions{.base_url = tasks.messages_api().base_url(),
                                 .api_key_file = tasks.messages_api().api_key_file(),
                                 .ca_file = tasks.messages_api().ca_file(),
-                                .default_model = tasks.model()};
+                                .default_model = tasks.model(),
+                                .calls_per_minute = tasks.messages_api().calls_per_minute()};
   }
   return options;
 }
