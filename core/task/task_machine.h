@@ -91,6 +91,7 @@ struct IterationEnded {
   // STATUS_ERROR: what it was, and the end it leads to unless it is transient.
   std::string error = {};
   bool transient = false;
+  bool fatal = false;  // no other step can mend it: the disk is full, somebody moved the branch
   absl::Duration retry_after = {};
   Execution::FailureReason reason = Execution::FAILURE_REASON_STEP_FAILED;
   // For the next iteration: what is left to do, what checks said.
@@ -123,6 +124,8 @@ struct PutAway {
   std::string commit = {};
   bool removed = false;
   std::string error = {};  // set: not done
+  // Of an error: the work is not where it has to be, so a task that was done fails with this.
+  Execution::FailureReason reason = Execution::FAILURE_REASON_UNSPECIFIED;
 };
 
 // Time may have come for something.

@@ -356,6 +356,18 @@ void TaskRunner::Work(const RunPtr& run, StepContext context, std::stop_token st
   });
 }
 
+namespace {
+
+// What went wrong with a workspace: the next try may find it better, or never.
+void Judge(const absl::Status& status, task::IterationEnded& ended) {
+  ended.reason = LastingReasonOf(status);
+  ended.fatal = ended.reason != v1::Execution::FAILURE_REASON_UNSPECIFIED;
+  ended.transient = !ended.fatal;
+  if (!ended.fatal) ended.reason = v1::Execution::FAILURE_REASON_INTERNAL;
+}
+
+}  // namespace
+
 StepResult TaskRunner::WorkInWorkspace(const RunPtr& run, StepContext& context,
                                        std::stop_token stop) {
   const auto transient = [&](const char* error, const absl::Status& status) {
@@ -364,8 +376,11 @@ StepResult TaskRunner::WorkInWorkspace(const RunPtr& run, StepContext& context,
     failed.ended.transient = true;
     return failed;
   };
-  if (const absl::Status opened = OpenWorkspace(*run, context); !opened.ok())
-    return transient("WORKSPACE", opened);
+  if (const absl::Status opened = OpenWorkspace(*run, context); !opened.ok()) {
+    StepResult failed = transient("WORKSPACE", opened);
+    Judge(opened, failed.ended);
+    return failed;
+  }
   if (!context.session_artifact.empty()) {
     const auto state = store_.ReadArtifacts(run->id, {context.session_artifact});
     if (!state.ok()) return transient("SESSION", state.status());
@@ -427,8 +442,7 @@ void TaskRunner::Checkpoint(Run& run, const StepContext& context, StepResult& re
   ended.status = v1::IterationFinished::STATUS_ERROR;
   ended.error = "CHECKPOINT";
   ended.message = std::string(kept.status().message());
-  ended.reason = v1::Execution::FAILURE_REASON_INTERNAL;
-  ended.transient = true;
+  Judge(kept.status(), ended);
 }
 
 // One line a task.

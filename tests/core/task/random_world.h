@@ -164,7 +164,10 @@ class World {
       }
       Feed(prepared);
     } else if (std::exchange(put_away_, false)) {
-      Feed(PutAway{.commit = "c", .removed = true, .error = dice.OneIn(3) ? "denied" : ""});
+      PutAway put{.commit = "c", .removed = true, .error = dice.OneIn(3) ? "denied" : ""};
+      if (!honest && !put.error.empty() && dice.OneIn(2))
+        put.reason = Execution::FAILURE_REASON_RESOURCE_EXHAUSTED;
+      Feed(put);
     } else if (!working.empty()) {
       Work(honest);
     } else if (look_again_.has_value()) {
@@ -185,6 +188,7 @@ class World {
     ended.checks_block = !honest && dice.OneIn(6);
     ended.transient = dice.OneIn(2);
     ended.retry_after = absl::Seconds(dice.Pick(300));
+    ended.fatal = !honest && dice.OneIn(8);
     if (!dice.OneIn(3)) ended.answer = {{"ok", !dice.OneIn(4)}, {"again", dice.OneIn(2)}};
     if (dice.OneIn(3)) ended.digest = absl::StrCat(dice.Pick(2));
     if (dice.OneIn(4)) ended.commit = "c";
