@@ -48,6 +48,8 @@ struct Task {
   nlohmann::json steps = nlohmann::json::object();
   // An emergency stop that is in force: nothing begins. Not stored; whoever stores finds out.
   std::optional<machine::StoppedBy> stopped = std::nullopt;
+  // The worker that holds it is about to go: nothing begins here. Not stored.
+  bool leaving = false;
   // Variables of the worker's environment that workflows may read.
   std::map<std::string, std::string> environment = {};
 };

@@ -333,6 +333,36 @@ replies:
 
 // ---- what becomes of programs
 
+TEST_F(TaskWorkspaceTest, AWorkerThatStopsLetsAProgramEndThatMayNotRunTwice) {
+  StartWorker({"--drain_timeout=60s"});
+  PutWorkflow(server_, R"(
+name: once
+steps:
+  - name: ship
+    command: {argv: [sh, -c, "echo shipped >> log; echo ready; while [ ! -e go ]; do sleep 0.05; done"]}
+  - name: tell
+    depends_on: [ship]
+    command: {argv: [sh, -c, "echo told >> log"]}
+)");
+  const auto name = Submit(server_, Task("once", &room_));
+  ASSERT_TRUE(name.ok()) << name.status();
+  AwaitOutput(*name, "ready\n");
+
+  worker_->Signal(SIGTERM);
+  ASSERT_TRUE(worker_->WaitForLog("worker stops"));
+  WriteFile(absl::StrCat(Get(server_, *name).workspace().path(), "/go"), "");
+  EXPECT_EQ(worker_->Wait(), 0);
+
+  const Execution between = Get(server_, *name);
+  EXPECT_EQ(between.state(), Execution::STATE_PENDING);
+  EXPECT_EQ(between.steps(0).state(), v1::StepStatus::STATE_SUCCEEDED);
+  StartWorker();
+  const Streamed end = WatchAll(server_, {*name})[0];
+  ASSERT_EQ(end.End().to(), Execution::STATE_SUCCEEDED) << end.End().message();
+  EXPECT_EQ(room_.Git({"show", Get(server_, *name).workspace().branch() + ":log"}),
+            "shipped\ntold");
+}
+
 TEST_F(TaskWorkspaceTest, S1_26_S4_44_WhatAProgramLeavesBehindIsSaidAndEnded) {
   StartWorker();
   PutWorkflow(server_, R"(

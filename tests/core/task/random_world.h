@@ -133,6 +133,7 @@ class World {
   // The worker is lost, and with it all that it was doing.
   void TakeOver() {
     Forget();
+    run.task.leaving = false;
     Feed(Resumed{.takeovers = ++takeovers_, .alone = true, .anew = true});
   }
   // The reply of a commit was lost: what is stored is read again.
@@ -283,8 +284,10 @@ inline void World::Feed(const Input& input) {
     run.task.stopped = machine::StoppedBy{"stops/1", "fire"};
   const Task before = run.task;
   const Transition transition = run.Feed(input);
+  for (const StepRun& one : transition.run)
+    EXPECT_TRUE(!before.leaving || working.contains(one.step)) << "begins where it cannot end";
   if (!transition.ignored && transition.park.has_value()) {
-    held_ = false;
+    held_ = run.task.leaving = false;
     due_ = run.now + *transition.park;
     EXPECT_TRUE(working.empty() || ended()) << "parked while something runs";
     Forget();
