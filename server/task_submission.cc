@@ -25,6 +25,11 @@ struct NewTask {
   std::string request_hash;
 };
 
+v1::ContextKind ResolvedContext(v1::ContextKind context, bool has_repository) {
+  if (context != v1::CONTEXT_KIND_UNSPECIFIED) return context;
+  return has_repository ? v1::CONTEXT_KIND_TASK : v1::CONTEXT_KIND_STANDALONE;
+}
+
 void FillTask(const v1::RunTaskRequest& request, const v1::Workflow& workflow,
               const std::string& digest, v1::Accepted& accepted) {
   accepted.set_dry_run(request.dry_run());
@@ -43,6 +48,7 @@ void FillTask(const v1::RunTaskRequest& request, const v1::Workflow& workflow,
   if (request.has_repository()) *task.mutable_repository() = request.repository();
   task.set_max_cost_microusd(request.max_cost_microusd() > 0 ? request.max_cost_microusd()
                                                              : workflow.max_cost_microusd());
+  task.set_context(ResolvedContext(request.context(), request.has_repository()));
   task.set_profile(request.profile() == v1::PROFILE_UNSPECIFIED ? v1::PROFILE_SAFE
                                                                 : request.profile());
   for (const v1::WorkflowStep& step : workflow.steps()) task.add_steps(step.name());
@@ -216,8 +222,10 @@ absl::StatusOr<NewTask> MakeRetryTask(const Parts& parts, const v1::RetryExecuti
     }
     CAPSTAN_RETURN_IF_ERROR(Carry(version.workflow(), original, request.from_step(), task));
   }
-  // Work goes on where the last one left it.
-  if (!execution.workspace().head_commit().empty() && task.has_repository())
+  task.set_context(ResolvedContext(task.context(), task.has_repository()));
+  // Work goes on where the last one left it; a branch of the repository is there itself.
+  if (!execution.workspace().head_commit().empty() && task.has_repository() &&
+      task.context() != v1::CONTEXT_KIND_BRANCH)
     task.mutable_repository()->set_base_ref(execution.workspace().head_commit());
   v1::RetryExecutionRequest body = request;
   body.clear_request_id();

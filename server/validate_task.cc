@@ -150,6 +150,38 @@ void CheckRepository(const v1::Repository& repository, Violations& violations) {
   }
 }
 
+// A branch as people name it; what git makes of other names is a commit, or nothing.
+bool IsBranchName(const std::string& name) {
+  const auto is_hex = [](char c) {
+    return absl::ascii_isdigit(static_cast<unsigned char>(c)) || (c >= 'a' && c <= 'f');
+  };
+  const bool commit =
+      (name.size() == 40 || name.size() == 64) && std::all_of(name.begin(), name.end(), is_hex);
+  return !name.empty() && !commit && name != "HEAD" && name.rfind("refs/", 0) != 0;
+}
+
+void CheckContext(const v1::RunTaskRequest& request, Violations& violations) {
+  const v1::ContextKind context = request.context();
+  if (!v1::ContextKind_IsValid(context)) {
+    violations.Add("context", Cat("got ", static_cast<int>(context),
+                                  ", want CONTEXT_KIND_TASK, CONTEXT_KIND_BRANCH or "
+                                  "CONTEXT_KIND_STANDALONE"));
+    return;
+  }
+  const bool needs_none = context == v1::CONTEXT_KIND_STANDALONE;
+  if (needs_none && request.has_repository()) {
+    violations.Add("repository",
+                   "got one, want none: the context is STANDALONE, which begins with nothing");
+  } else if (!needs_none && context != v1::CONTEXT_KIND_UNSPECIFIED && !request.has_repository()) {
+    violations.Add("repository", Cat("got nothing, want one: the context is ",
+                                     v1::ContextKind_Name(context).substr(13)));
+  } else if (context == v1::CONTEXT_KIND_BRANCH && !IsBranchName(request.repository().base_ref())) {
+    violations.Add("repository.base_ref", Cat("got ", Quote(request.repository().base_ref()),
+                                              ", want the name of a branch, as in main: the "
+                                              "context is BRANCH"));
+  }
+}
+
 void CheckTimeout(const v1::RunTaskRequest& request, Violations& violations) {
   if (!request.has_timeout()) return;
   if (!IsValid(request.timeout())) {
@@ -197,6 +229,7 @@ absl::StatusOr<WorkflowName> CheckRunTask(const v1::RunTaskRequest& request) {
   CheckInputs(request, violations);
   CheckCommands(request, violations);
   if (request.has_repository()) CheckRepository(request.repository(), violations);
+  CheckContext(request, violations);
   CheckTimeout(request, violations);
   if (request.max_cost_microusd() < 0) {
     violations.Add("max_cost_microusd",

@@ -111,6 +111,10 @@ class Advancer {
   virtual storage::Queue queue() const = 0;
   // How many more executions fit.
   virtual int FreeSlots() const = 0;
+  // The worker is about to stop: what others can begin as well is left to them.
+  virtual void Leave() {}
+  // Whether something runs that must not be stopped half way.
+  virtual bool MustEnd() const { return false; }
   // Returns when nothing is left that it runs for executions that were dropped: before their leases
   // are given back.
   virtual void AwaitIdle() {}

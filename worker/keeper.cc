@@ -45,10 +45,17 @@ void Keeper::Stop(absl::Duration drain_timeout) {
     if (std::exchange(stopped_, true) || worker_.IsNone()) return;
     worker = worker_;
   }
-  (void)leases_.SetDraining(worker);  // only tells people; the next line is what counts
-  held_.Freeze();
-  const absl::Duration until = clock_.BootTime() + drain_timeout;
+  (void)leases_.SetDraining(worker);  // only tells people; what counts is here
   std::stop_source never;
+  const absl::Duration began = clock_.BootTime();
+  for (Advancer* advancer : advancers_) advancer->Leave();
+  const auto must_end = [](const Advancer* advancer) { return advancer->MustEnd(); };
+  while (std::any_of(advancers_.begin(), advancers_.end(), must_end) &&
+         clock_.BootTime() < began + drain_timeout * 3 / 4) {
+    clock_.SleepFor(absl::Milliseconds(20), never.get_token());
+  }
+  held_.Freeze();
+  const absl::Duration until = began + drain_timeout;
   while (held_.Busy() > 0 && clock_.BootTime() < until) {
     clock_.SleepFor(absl::Milliseconds(20), never.get_token());
   }
@@ -168,6 +175,7 @@ void Keeper::Claim() {
   WorkerId worker;
   {
     absl::MutexLock lock(&mu_);
+    if (stopped_) return;
     worker = worker_;
   }
   for (Advancer* advancer : advancers_) {

@@ -49,8 +49,9 @@ class Keeper {
   // Registers (UNAVAILABLE: the database is away; try again) and starts the threads.
   absl::Status Start();
 
-  // Takes nothing new, waits until steps in progress have ended (at most `drain_timeout`), gives
-  // back what is held without counting a takeover, and says good-bye. Idempotent.
+  // Takes nothing new, waits until steps in progress have ended (at most `drain_timeout`; three
+  // quarters of it for what must not be stopped half way, while all else goes on), gives back what
+  // is held without counting a takeover, and says good-bye. Idempotent.
   void Stop(absl::Duration drain_timeout);
 
   // From the feed: there may be work, or signals for what is held.

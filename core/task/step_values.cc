@@ -11,6 +11,12 @@ namespace {
 
 constexpr char kDefaultTarget[] = "main";
 
+// On a branch of the repository itself there is nothing to merge: what is new began at a commit.
+std::string TargetOf(const v1::TaskRequest& request, const TaskState& data) {
+  if (request.context() == v1::CONTEXT_KIND_BRANCH) return data.workspace().base_commit();
+  return request.repository().base_ref().empty() ? kDefaultTarget : request.repository().base_ref();
+}
+
 workflow::TaskFacts FactsOf(const Task& task, const TaskState& data) {
   const v1::TaskRequest& request = task.request.task();
   const v1::TaskDescription& about = request.description();
@@ -20,8 +26,7 @@ workflow::TaskFacts FactsOf(const Task& task, const TaskState& data) {
   facts.description = about.description();
   facts.category = about.category();
   facts.branch = data.workspace().branch();
-  facts.target_branch =
-      request.repository().base_ref().empty() ? kDefaultTarget : request.repository().base_ref();
+  facts.target_branch = TargetOf(request, data);
   facts.worktree = data.workspace().path();
   facts.initiative = about.initiative();
   facts.requires_ui_testing = about.requires_ui_testing();

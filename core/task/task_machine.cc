@@ -345,6 +345,11 @@ Transition Iterate(Builder b, const IterationEnded& ended) {
 
 Transition Failed(Builder b, const IterationEnded& ended) {
   TaskState::Step& step = b.Step(ended.step);
+  if (ended.fatal) {
+    b.Finished(step, StepStatus::STATE_FAILED, ended.reason, ended.message);
+    return Finish(std::move(b), Execution::STATE_FAILED, ended.reason,
+                  absl::StrCat("step ", ended.step, ": ", ended.message));
+  }
   if (!ended.transient) {
     return StepFailed(std::move(b), ended.step, ended.reason, ended.message,
                       ended.feedback.empty() ? ended.message : ended.feedback);
@@ -420,12 +425,13 @@ Transition On(const Task& task, const PutAway& put, absl::Time now) {
     committed.set_workspace_removed(put.removed);
   }
   std::string message = task.data.ending().message();
-  if (!put.error.empty()) {  // never changes how it ends
+  if (!put.error.empty()) {
     absl::StrAppend(&message, message.empty() ? "" : "; ", "the work was left in ",
                     task.data.workspace().path(), ": ", put.error);
   }
   if (!ending) {
-    return b.End(Execution::STATE_SUCCEEDED, Execution::FAILURE_REASON_UNSPECIFIED,
+    const bool lost = put.reason != Execution::FAILURE_REASON_UNSPECIFIED;
+    return b.End(lost ? Execution::STATE_FAILED : Execution::STATE_SUCCEEDED, put.reason,
                  std::move(message));
   }
   return b.End(task.data.ending().state(), task.data.ending().reason(), std::move(message));

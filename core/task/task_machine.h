@@ -48,6 +48,8 @@ struct Task {
   nlohmann::json steps = nlohmann::json::object();
   // An emergency stop that is in force: nothing begins. Not stored; whoever stores finds out.
   std::optional<machine::StoppedBy> stopped = std::nullopt;
+  // The worker that holds it is about to go: nothing begins here. Not stored.
+  bool leaving = false;
   // Variables of the worker's environment that workflows may read.
   std::map<std::string, std::string> environment = {};
 };
@@ -91,6 +93,7 @@ struct IterationEnded {
   // STATUS_ERROR: what it was, and the end it leads to unless it is transient.
   std::string error = {};
   bool transient = false;
+  bool fatal = false;  // no other step can mend it: the disk is full, somebody moved the branch
   absl::Duration retry_after = {};
   Execution::FailureReason reason = Execution::FAILURE_REASON_STEP_FAILED;
   // For the next iteration: what is left to do, what checks said.
@@ -123,6 +126,8 @@ struct PutAway {
   std::string commit = {};
   bool removed = false;
   std::string error = {};  // set: not done
+  // Of an error: the work is not where it has to be, so a task that was done fails with this.
+  Execution::FailureReason reason = Execution::FAILURE_REASON_UNSPECIFIED;
 };
 
 // Time may have come for something.

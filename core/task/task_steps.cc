@@ -346,10 +346,12 @@ Transition Wait(Builder b) {
     return b.Block(Execution::BLOCK_REASON_PAUSED, "paused; ResumeExecution lets it go on",
                    absl::InfiniteFuture());
   }
-  if (const absl::Time next = NextTry(b.data()); next != absl::InfiniteFuture()) {
+  const absl::Time next = b.task().leaving ? b.now() : NextTry(b.data());
+  if (next != absl::InfiniteFuture()) {
     const absl::Time until = std::min(next, deadline);
     v1::StateChanged& changed = b.To(Execution::STATE_PENDING);
-    changed.set_message("a step is tried again later");
+    changed.set_message(b.task().leaving ? "its worker stops; another one goes on"
+                                         : "a step is tried again later");
     *changed.mutable_retry_time() = ToProto(until);
     b.out().guard_signals = true;
     b.out().park = std::max(absl::ZeroDuration(), until - b.now());
@@ -380,7 +382,7 @@ Transition Advance(Builder b) {
                   "the task took too long");
   }
   if (std::optional<Transition> end = Expire(b)) return *std::move(end);
-  if (!b.data().paused() && !b.task().stopped.has_value()) {
+  if (!b.data().paused() && !b.task().stopped.has_value() && !b.task().leaving) {
     std::optional<Transition> end;
     while (Pass(b, end)) {
     }

@@ -78,6 +78,15 @@ TEST(TaskEventTest, S1_28_UsageShowsAllInputTokensCachedOrNot) {
               EndsWith("in 10, out 0 tokens, <=$0.0005"));
 }
 
+TEST(TaskDetailsTest, S4_2_WhatATaskWorksOnIsShown) {
+  v1::Execution task = Project(RunningTaskEvents());
+  EXPECT_THAT(Details(task, {}), Not(HasSubstr("context"))) << "of a server that did not say";
+
+  task.set_context(v1::CONTEXT_KIND_BRANCH);
+
+  EXPECT_THAT(Details(task, {}), HasSubstr("context      BRANCH\n"));
+}
+
 TEST(TaskDetailsTest, S1_28_StepsAndTotalsShowAllInputTokens) {
   const std::string text = Details(Project(RunningTaskEvents()), {});
 

@@ -210,6 +210,36 @@ TEST(ValidateTaskTest, MoneyAndProfileAreWhatTheyCanBe) {
   EXPECT_OK(CheckRunTask(With([](auto& r) { r.set_profile(v1::PROFILE_STRICT); })));
 }
 
+TEST(ValidateTaskTest, S4_2_AContextNeedsWhatItWorksOn) {
+  const auto of = [](v1::ContextKind context, bool repository, const std::string& ref = "") {
+    return CheckRunTask(With([&](auto& r) {
+      r.set_context(context);
+      if (!repository) return;
+      r.mutable_repository()->set_path("/srv/repos/shop");
+      r.mutable_repository()->set_base_ref(ref);
+    }));
+  };
+
+  EXPECT_OK(of(v1::CONTEXT_KIND_UNSPECIFIED, true));
+  EXPECT_OK(of(v1::CONTEXT_KIND_UNSPECIFIED, false));
+  EXPECT_OK(of(v1::CONTEXT_KIND_TASK, true));
+  EXPECT_OK(of(v1::CONTEXT_KIND_STANDALONE, false));
+  EXPECT_OK(of(v1::CONTEXT_KIND_BRANCH, true, "feature/one"));
+  EXPECT_THAT(of(v1::CONTEXT_KIND_TASK, false),
+              Refused("repository: got nothing, want one: the context is TASK"));
+  EXPECT_THAT(of(v1::CONTEXT_KIND_BRANCH, false),
+              Refused("repository: got nothing, want one: the context is BRANCH"));
+  EXPECT_THAT(of(v1::CONTEXT_KIND_STANDALONE, true), Refused("repository: got one, want none"));
+  EXPECT_THAT(of(static_cast<v1::ContextKind>(99), true), Refused("context: got 99, want"));
+  EXPECT_THAT(of(v1::CONTEXT_KIND_BRANCH, true),
+              Refused("repository.base_ref: got nothing, want the name of a branch"));
+  for (const std::string& ref :
+       {std::string("HEAD"), std::string("refs/heads/main"), std::string(40, 'a')}) {
+    EXPECT_THAT(of(v1::CONTEXT_KIND_BRANCH, true, ref),
+                Refused("repository.base_ref: got \"" + ref + "\", want the name of a branch"));
+  }
+}
+
 TEST(ValidateTaskTest, WhatAllSubmitsHaveIsCheckedToo) {
   EXPECT_THAT(CheckRunTask(With([](auto& r) { r.set_request_id("x"); })), Refused("request_id: "));
   EXPECT_THAT(CheckRunTask(With([](auto& r) { r.set_priority(6); })), Refused("priority: "));

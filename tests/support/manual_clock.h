@@ -1,6 +1,7 @@
 // Time moved by hand.
 #pragma once
 
+#include <iterator>
 #include <set>
 #include <stop_token>
 
@@ -41,6 +42,14 @@ class ManualClock final : public Clock {
     absl::MutexLock lock(&mu_);
     const auto asleep = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
       return !sleeps_.empty() && *sleeps_.rbegin() > now_;
+    };
+    mu_.Await(absl::Condition(&asleep));
+  }
+  // Waits until so many sleep to a time that has not come.
+  void AwaitSleepers(int count) {
+    absl::MutexLock lock(&mu_);
+    const auto asleep = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+      return std::distance(sleeps_.upper_bound(now_), sleeps_.end()) >= count;
     };
     mu_.Await(absl::Condition(&asleep));
   }

@@ -40,6 +40,13 @@ std::string FirstLineBeneath(const std::string& folder, const std::string& path)
   return text.substr(0, text.find('\n'));
 }
 
+absl::Time WrittenBeneath(const std::string& folder, const std::string& path) {
+  const Fd file = OpenBeneath(folder, path, O_PATH | O_NOFOLLOW);
+  struct stat status{};
+  if (!file.valid() || fstat(file.get(), &status) != 0) return absl::InfiniteFuture();
+  return absl::TimeFromTimespec(status.st_mtim);
+}
+
 absl::Status RemoveBeneath(const std::string& folder, const std::string& path) {
   const std::filesystem::path parts(path);
   const Fd parent = OpenBeneath(folder, parts.parent_path().string(), O_PATH | O_DIRECTORY);

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 
 namespace capstan::git {
 
@@ -12,6 +13,9 @@ namespace capstan::git {
 
 // The first line, of at most 4 KiB; empty when there is no such plain file.
 std::string FirstLineBeneath(const std::string& folder, const std::string& path);
+
+// When its content was last written; InfiniteFuture when it is not there.
+absl::Time WrittenBeneath(const std::string& folder, const std::string& path);
 
 // A file, or a folder with everything in it. OK when it is not there. FAILED_PRECONDITION: a link
 // is on the way; nothing was removed.

@@ -84,13 +84,21 @@ constexpr DriverSetting kDriverSettings[] = {
     {"filter.", ".required", "0"}, {"merge.", ".driver", ""},
 };
 
+// git says it in the words of the C library, or its own; LC_ALL is C.
+bool SaysNoRoom(absl::string_view error) {
+  return absl::StrContains(error, "No space left on device") ||
+         absl::StrContains(error, "Out of diskspace") ||
+         absl::StrContains(error, "Disk quota exceeded");
+}
+
 absl::Status StatusOf(const process::Result& result, const std::string& what, std::string error) {
   using End = process::Result::End;
   error.resize(std::min(error.size(), kMostOfMessage));
   switch (result.end) {
     case End::kExited:
       if (result.exit_code == 0) return absl::OkStatus();
-      return absl::InternalError(Cat(what, ": exit code ", result.exit_code, ": ", error));
+      error = Cat(what, ": exit code ", result.exit_code, ": ", error);
+      return SaysNoRoom(error) ? absl::ResourceExhaustedError(error) : absl::InternalError(error);
     case End::kStopped:
     case End::kTimedOut:
       return absl::UnavailableError(Cat(what, ": ", result.message));
@@ -98,6 +106,7 @@ absl::Status StatusOf(const process::Result& result, const std::string& what, st
     case End::kOutOfMemory:
       return absl::ResourceExhaustedError(Cat(what, ": ", result.message));
     case End::kSignalled:
+    case End::kDiskLimit:  // nothing is measured here
     case End::kNotStarted:
       break;
   }
@@ -170,8 +179,10 @@ Git Git::WithFiles(const std::string& work_folder) const {
 }
 
 absl::StatusOr<std::string> Git::Run(const std::vector<std::string>& arguments,
-                                     const std::map<std::string, std::string>& extra) {
+                                     const std::map<std::string, std::string>& extra,
+                                     std::string input) {
   process::Spec spec;
+  spec.input = std::move(input);
   const std::string what = Cat("git ", arguments[0]);
   spec.argv = {"git", "--no-pager"};
   spec.argv.insert(spec.argv.end(), arguments.begin(), arguments.end());

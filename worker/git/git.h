@@ -41,9 +41,10 @@ class Git {
   Git WithFiles(const std::string& work_folder) const;
 
   // One command and its output. `extra`: more variables. Errors as above; RESOURCE_EXHAUSTED: more
-  // output than 16 MiB.
+  // output than 16 MiB, or no room on the disk.
   absl::StatusOr<std::string> Run(const std::vector<std::string>& arguments,
-                                  const std::map<std::string, std::string>& extra = {});
+                                  const std::map<std::string, std::string>& extra = {},
+                                  std::string input = {});
 
  private:
   Git(process::Runner& runner, Place place, absl::Duration timeout, std::stop_token stop);

@@ -52,6 +52,12 @@ absl::Status CheckRef(std::string_view ref) {
   return good ? absl::OkStatus() : Invalid("base ref", ref, "the name of a branch, tag or commit");
 }
 
+absl::Status CheckBranch(std::string_view branch) {
+  const bool good = CheckRef(branch).ok() && branch != "HEAD" && !IsCommitId(branch) &&
+                    !branch.starts_with("refs/");
+  return good ? absl::OkStatus() : Invalid("branch", branch, "the name of a branch");
+}
+
 bool IsCommitId(std::string_view text) {
   return (text.size() == 40 || text.size() == 64) && AllOf(text, [](unsigned char c) {
            return absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f');

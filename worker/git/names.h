@@ -17,6 +17,10 @@ absl::Status CheckId(std::string_view id);
 // otherwise.
 absl::Status CheckRef(std::string_view ref);
 
+// The name of a branch as people give it, without refs/heads/: as CheckRef, and neither HEAD nor a
+// commit id nor a whole ref. INVALID_ARGUMENT otherwise.
+absl::Status CheckBranch(std::string_view branch);
+
 // A whole commit id: 40 or 64 hexadecimal digits.
 bool IsCommitId(std::string_view text);
 

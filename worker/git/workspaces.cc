@@ -17,6 +17,7 @@
 #include "worker/git/beneath.h"
 #include "worker/git/git.h"
 #include "worker/git/names.h"
+#include "worker/git/shared_branch.h"
 
 namespace capstan::git {
 namespace {
@@ -29,7 +30,14 @@ constexpr size_t kMostOfMessage = 4000;
 // In the root: of tasks that brought none. No workspace begins with a dot.
 constexpr char kRepositories[] = ".repositories";
 constexpr int kMostWorkInProgress = 10'000;
+// A lock of a branch that is older was left by a git that was killed: they are held for moments.
+constexpr absl::Duration kForgottenLock = absl::Minutes(1);
 
+std::string OwnBranch(std::string_view id) { return Cat("capstan/", id); }
+// Otherwise it is one of the repository, which others know.
+bool HasOwnBranch(const Workspace& workspace) {
+  return workspace.branch == OwnBranch(workspace.id);
+}
 std::string BranchRef(const Workspace& workspace) { return "refs/heads/" + workspace.branch; }
 std::string OwnRef(const Workspace& workspace, std::string_view name) {
   return Cat("refs/capstan/", workspace.id, "/", name);
@@ -41,7 +49,9 @@ bool IsFolder(const std::string& path) {
 }
 
 absl::Status Failed(const std::string& path, const std::error_code& error) {
-  return absl::InternalError(Cat(path, ": ", error.message()));
+  const std::string text = Cat(path, ": ", error.message());
+  const bool no_room = error == std::errc::no_space_on_device || error.value() == EDQUOT;
+  return no_room ? absl::ResourceExhaustedError(text) : absl::InternalError(text);
 }
 
 std::string Trimmed(std::string text) {
@@ -60,7 +70,10 @@ class Desk {
   static absl::StatusOr<Desk> Make(process::Runner& runner, const WorkspacesOptions& options,
                                    const Workspace& workspace, std::stop_token stop);
 
-  absl::StatusOr<Revision> Tip() { return Find(BranchRef(workspace_)); }
+  // The last checkpoint.
+  absl::StatusOr<Revision> Tip() {
+    return Find(HasOwnBranch(workspace_) ? BranchRef(workspace_) : OwnRef(workspace_, "head"));
+  }
   absl::StatusOr<Revision> Find(const std::string& name);
   Git& git() { return *git_; }
   // With the settings and the index of the workspace.
@@ -68,6 +81,11 @@ class Desk {
 
   absl::Status MakeFolder(const std::string& start, bool new_branch);
   absl::Status MakeReady(const Revision& tip);
+  // The same on a branch of the repository. `found`: it has a base already.
+  absl::Status MakeReadyOnBranch(bool found);
+  // A checkpoint was made.
+  absl::Status Advance(const std::string& from, const std::string& to);
+  absl::Status LeaveBranch(const Revision& tip);
   absl::Status RemoveFolder();
   absl::StatusOr<std::optional<std::string>> Preserve(const Revision& tip);
   absl::Status Restore(std::string_view kept);
@@ -103,9 +121,7 @@ absl::Status CheckWorkspace(const WorkspacesOptions& options, const Workspace& w
   CAPSTAN_RETURN_IF_ERROR(CheckId(workspace.id));
   CAPSTAN_RETURN_IF_ERROR(CheckPath("repository", workspace.repository));
   CAPSTAN_RETURN_IF_ERROR(CheckPath("workspace", workspace.path));
-  if (workspace.branch != "capstan/" + workspace.id)
-    return absl::InvalidArgumentError(
-        Cat("branch: got '", workspace.branch, "', want capstan/", workspace.id));
+  CAPSTAN_RETURN_IF_ERROR(CheckBranch(workspace.branch));
   const fs::path path(workspace.path);
   if (path.parent_path() != fs::path(options.root) || path.filename().empty() ||
       path.filename().native()[0] == '.')
@@ -129,13 +145,17 @@ absl::StatusOr<Desk> Desk::Make(process::Runner& runner, const WorkspacesOptions
   return desk;
 }
 
-// A git that was killed leaves its locks. The holder of the execution is alone in this workspace.
+// A git that was killed leaves its locks. The holder of the execution is alone in this workspace,
+// but not on a branch of the repository.
 absl::Status Desk::RemoveLocks() const {
   for (const std::string& path :
-       {admin_ + "/index.lock", admin_ + "/HEAD.lock", BranchRef(workspace_) + ".lock",
-        OwnRef(workspace_, "base.lock"), PrivateIndex() + ".lock"})
+       {admin_ + "/index.lock", admin_ + "/HEAD.lock", OwnRef(workspace_, "base.lock"),
+        OwnRef(workspace_, "head.lock"), OwnRef(workspace_, "next.lock"), PrivateIndex() + ".lock"})
     CAPSTAN_RETURN_IF_ERROR(RemoveBeneath(git_folder_, path));
-  return absl::OkStatus();
+  const std::string branch = BranchRef(workspace_) + ".lock";
+  const bool ours = HasOwnBranch(workspace_) ||
+                    absl::Now() - WrittenBeneath(git_folder_, branch) > kForgottenLock;
+  return ours ? RemoveBeneath(git_folder_, branch) : absl::OkStatus();
 }
 
 bool Desk::HasAdmin() const {
@@ -201,6 +221,46 @@ absl::Status Desk::MakeReady(const Revision& tip) {
     CAPSTAN_RETURN_IF_ERROR(RemoveFolder());
   }
   return MakeFolder(workspace_.branch, false);
+}
+
+absl::Status Desk::MakeReadyOnBranch(bool found) {
+  CAPSTAN_ASSIGN_OR_RETURN(const process::Fd lock, LockBranches(git_folder_, stop_));
+  CAPSTAN_RETURN_IF_ERROR(CheckFree(*git_, workspace_.branch, workspace_.path));
+  CAPSTAN_ASSIGN_OR_RETURN(const Revision there, Find(BranchRef(workspace_)));
+  if (!found) {
+    for (const char* name : {"head", "base"})  // the base last: then it is found
+      CAPSTAN_RETURN_IF_ERROR(
+          git_->Run({"update-ref", OwnRef(workspace_, name), there.commit}).status());
+  }
+  CAPSTAN_ASSIGN_OR_RETURN(Revision tip, Tip());
+  const absl::StatusOr<Revision> next = Find(OwnRef(workspace_, "next"));
+  if (there.commit != tip.commit && next.ok() && next->commit == there.commit) {
+    // Whoever put it there was lost before they had taken note of it.
+    CAPSTAN_RETURN_IF_ERROR(
+        git_->Run({"update-ref", OwnRef(workspace_, "head"), there.commit, tip.commit}).status());
+    tip = there;
+  }
+  if (there.commit == tip.commit) return MakeReady(tip);
+  if (HasFolder()) CAPSTAN_RETURN_IF_ERROR(Preserve(tip).status());
+  return absl::FailedPreconditionError(Cat("branch ", workspace_.branch,
+                                           ": somebody else moved it from ", tip.commit, " to ",
+                                           there.commit));
+}
+
+absl::Status Desk::Advance(const std::string& from, const std::string& to) {
+  if (HasOwnBranch(workspace_))
+    return git_->Run({"update-ref", BranchRef(workspace_), to, from}).status();
+  CAPSTAN_RETURN_IF_ERROR(git_->Run({"update-ref", OwnRef(workspace_, "next"), to}).status());
+  const absl::Status moved =
+      MoveBranch(*git_, workspace_.branch, OwnRef(workspace_, "head"), from, to);
+  if (!absl::IsFailedPrecondition(moved)) return moved;
+  return Annotate(moved, Cat("kept as ", OwnRef(workspace_, "next")));
+}
+
+absl::Status Desk::LeaveBranch(const Revision& tip) {
+  if (HasOwnBranch(workspace_) || !HasAdmin()) return absl::OkStatus();
+  CAPSTAN_ASSIGN_OR_RETURN(Git git, OwnGit());
+  return git.Run({"update-ref", "--no-deref", "HEAD", tip.commit}).status();
 }
 
 absl::Status Desk::RemoveAdmin() const {
@@ -307,7 +367,7 @@ Workspace Named(const WorkspacesOptions& options, std::string_view id,
   workspace.id = std::string(id);
   workspace.repository = repository;
   workspace.path = Cat(options.root, "/", id);
-  workspace.branch = Cat("capstan/", id);
+  workspace.branch = OwnBranch(id);
   return workspace;
 }
 
@@ -360,6 +420,22 @@ absl::StatusOr<Workspace> Workspaces::Create(std::string_view id, const std::str
   return workspace;
 }
 
+absl::StatusOr<Workspace> Workspaces::CreateOnBranch(std::string_view id,
+                                                     const std::string& repository,
+                                                     const std::string& branch,
+                                                     std::stop_token stop) {
+  CAPSTAN_RETURN_IF_ERROR(CheckId(id));
+  Workspace workspace = Named(options_, id, repository);
+  workspace.branch = branch;
+  CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, std::move(stop)));
+  const absl::StatusOr<Revision> begun = desk.Find(OwnRef(workspace, "base"));
+  if (!begun.ok() && !absl::IsNotFound(begun.status())) return begun.status();
+  CAPSTAN_RETURN_IF_ERROR(desk.MakeReadyOnBranch(begun.ok()));
+  CAPSTAN_ASSIGN_OR_RETURN(const Revision base, desk.Find(OwnRef(workspace, "base")));
+  workspace.base_commit = base.commit;
+  return workspace;
+}
+
 absl::StatusOr<Workspace> Workspaces::CreateEmpty(std::string_view id, std::stop_token stop) {
   CAPSTAN_RETURN_IF_ERROR(CheckId(id));
   const std::string repository = Cat(options_.root, "/", kRepositories, "/", id);
@@ -381,7 +457,8 @@ absl::Status Workspaces::Open(const Workspace& workspace, std::string_view kept,
                               std::stop_token stop) {
   CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, std::move(stop)));
   CAPSTAN_ASSIGN_OR_RETURN(const Revision tip, desk.Tip());
-  CAPSTAN_RETURN_IF_ERROR(desk.MakeReady(tip));
+  CAPSTAN_RETURN_IF_ERROR(HasOwnBranch(workspace) ? desk.MakeReady(tip)
+                                                  : desk.MakeReadyOnBranch(true));
   return kept.empty() ? absl::OkStatus() : desk.Restore(kept);
 }
 
@@ -405,8 +482,7 @@ absl::StatusOr<std::string> Workspaces::Checkpoint(const Workspace& workspace,
   if (Trimmed(tree) == tip.tree) return std::move(tip.commit);
   CAPSTAN_ASSIGN_OR_RETURN(std::string commit,
                            desk.CommitTree(git, Trimmed(tree), tip.commit, message));
-  CAPSTAN_RETURN_IF_ERROR(
-      git.Run({"update-ref", BranchRef(workspace), commit, tip.commit}).status());
+  CAPSTAN_RETURN_IF_ERROR(desk.Advance(tip.commit, commit));
   return commit;
 }
 
@@ -446,6 +522,14 @@ absl::Status Workspaces::Remove(const Workspace& workspace, std::stop_token stop
     CAPSTAN_RETURN_IF_ERROR(desk.Preserve(tip).status());
   }
   return desk.RemoveFolder();
+}
+
+absl::Status Workspaces::Leave(const Workspace& workspace, std::stop_token stop) {
+  CAPSTAN_ASSIGN_OR_RETURN(Desk desk, Desk::Make(runner_, options_, workspace, std::move(stop)));
+  if (!desk.HasFolder()) return absl::OkStatus();
+  CAPSTAN_ASSIGN_OR_RETURN(const Revision tip, desk.Tip());
+  CAPSTAN_RETURN_IF_ERROR(desk.Preserve(tip).status());
+  return desk.LeaveBranch(tip);
 }
 
 absl::StatusOr<std::vector<std::string>> Workspaces::List() const {

@@ -131,6 +131,9 @@ absl::StatusOr<process::Spec> ClaudeEngine::MakeSpec(const PhaseRequest& request
   spec.limits.memory_bytes = options_.memory_bytes;
   spec.limits.max_processes = options_.max_processes;
   spec.limits.file_bytes = kMaxFileBytes;
+  spec.limits.measured = {request.workspace, home};
+  spec.limits.disk_bytes = options_.disk_bytes;
+  spec.limits.disk_files = options_.disk_files;
   spec.sandbox.enabled = options_.sandbox;
   spec.sandbox.network = true;
   spec.sandbox.writable = {request.workspace, home};

@@ -26,6 +26,8 @@ struct ClaudeOptions {
   std::vector<std::string> readable;  // what its tools need besides the system
   std::int64_t memory_bytes = 0;      // of all its processes; 0: none
   int max_processes = 512;
+  std::int64_t disk_bytes = 0;  // of the workspace and the home together; 0: any
+  std::int64_t disk_files = 0;
   bool sandbox = true;
 };
 

@@ -8,6 +8,7 @@
 #include "worker/phases/json.h"
 #include "worker/phases/provider_error.h"
 #include "worker/phases/usage.h"
+#include "worker/process/warnings.h"
 
 namespace capstan::phases {
 namespace {
@@ -155,6 +156,8 @@ PhaseResult JudgeEnd(const StreamJson& stream, const Result& process, const std:
       return Failed(PhaseError::kProcess, "out of memory");
     case Result::End::kOutputLimit:
       return Failed(PhaseError::kProcess, "it wrote more than it may");
+    case Result::End::kDiskLimit:
+      return Failed(PhaseError::kDiskLimit, process.message);
     case Result::End::kNotStarted:
       return Failed(PhaseError::kProcess, Cat("not started: ", process.message));
     case Result::End::kExited:
@@ -179,7 +182,8 @@ PhaseResult JudgeClaude(const StreamJson& stream, const Result& process,
   } else if (end == ClaudeEnd::kKeyRefused) {
     result = Failed(PhaseError::kAuthentication,
                     Cat("the provider refused the key: HTTP ", stream.retry_status()));
-  } else if (stream.result().has_value() && process.end != Result::End::kStopped) {
+  } else if (stream.result().has_value() && process.end != Result::End::kStopped &&
+             process.end != Result::End::kDiskLimit) {
     result = JudgeResultLine(*stream.result(), request);
   } else {
     result = JudgeEnd(stream, process, Cat(stream.noise(), stderr_text));
@@ -197,6 +201,7 @@ PhaseResult JudgeClaude(const StreamJson& stream, const Result& process,
     }
   }
   AddLostTries(stream, model, result.usage);
+  result.warnings = process::Warnings(process);
   return result;
 }
 

@@ -72,11 +72,12 @@ PhaseError ErrorOfStopReason(const std::string& reason, bool has_text, bool outp
 // One Run.
 class MessagesEngine::Call {
  public:
-  Call(const MessagesEngine& engine, const PhaseRequest& request, PhaseObserver& observer,
+  Call(MessagesEngine& engine, const PhaseRequest& request, PhaseObserver& observer,
        std::stop_token stop)
       : options_(engine.options_),
         models_(engine.models_),
         clock_(engine.clock_),
+        gate_(engine.gate_),
         request_(request),
         observer_(observer),
         stop_(std::move(stop)),
@@ -205,6 +206,7 @@ class MessagesEngine::Call {
       body_["max_tokens"] = max_tokens_;
       body_["stream"] = true;
       MessageStream stream([&](std::string_view text) { observer_.OnText(text); });
+      if (!PassGate()) return;
       SseParser parser([&](std::string_view, std::string_view data) { stream.OnEvent(data); });
       const HttpAnswer answer = Post("/v1/messages", body_, [&](std::string_view piece) {
         return parser.Add(piece) && stream.health() == MessageStream::Health::kGood &&
@@ -301,6 +303,7 @@ class MessagesEngine::Call {
   bool Try(const std::string& path, const Json& body,
            const std::function<bool(std::string_view)>& sink) {
     for (;;) {
+      if (!PassGate()) return false;
       const HttpAnswer answer = Post(path, body, sink);
       if (std::optional<ProviderError> own = OwnEnd(answer.end)) return Fail(*own);
       if (answer.end == End::kWhole && answer.code >= 200 && answer.code < 300) return true;
@@ -317,12 +320,24 @@ class MessagesEngine::Call {
 
   // False: no more tries, and the result says why.
   bool WaitForNextTry(const ProviderError& error) {
+    if (error.retry_after.has_value()) gate_.Pause(*error.retry_after);
     if (++tries_ >= kMaxTries) return false;
     const absl::Duration wait = error.retry_after.value_or(Backoff(tries_, Random()));
     if (wait > kLongestWait || clock_.BootTime() + wait >= deadline_) return false;
     observer_.OnRetry(error.error, tries_, wait);
     if (clock_.SleepFor(wait, stop_)) return true;
     return Fail(PhaseError::kStopped, "stopped");
+  }
+
+  // Until this call may begin, as far as all with the key are concerned.
+  bool PassGate() {
+    const RateGate::Turn turn = gate_.Await(deadline_, kLongestWait, stop_);
+    if (turn.mine) return true;
+    if (turn.wait == absl::ZeroDuration()) return Fail(PhaseError::kStopped, "stopped");
+    result_.retry_after = turn.wait;
+    return Fail(PhaseError::kRateLimited,
+                Cat("not asked: the next call with this key may begin in ",
+                    absl::FormatDuration(absl::Ceil(turn.wait, absl::Seconds(1)))));
   }
 
   HttpAnswer Post(const std::string& path, const Json& body,
@@ -357,6 +372,7 @@ class MessagesEngine::Call {
   const MessagesOptions& options_;
   const ModelTable& models_;
   Clock& clock_;
+  RateGate& gate_;
   const PhaseRequest& request_;
   PhaseObserver& observer_;
   const std::stop_token stop_;

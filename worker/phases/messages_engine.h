@@ -2,11 +2,13 @@
 // text; what needs a workspace runs in claude_cli.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "core/clock.h"
 #include "worker/phases/model_table.h"
 #include "worker/phases/phase_engine.h"
+#include "worker/phases/rate_gate.h"
 
 namespace capstan::phases {
 
@@ -16,12 +18,14 @@ struct MessagesOptions {
   std::string api_key_file;
   std::string ca_file;  // empty: the system's
   std::string default_model = "standard";
-  int max_output_tokens = 16'000;  // without thinking; the model's own limit holds too
+  int max_output_tokens = 16'000;     // without thinking; the model's own limit holds too
+  std::int64_t calls_per_minute = 0;  // of all runs together, at most; 0: any number
 };
 
 // Tries at most kMaxTries times in all (connections that fail, 429, 5xx, 529), within the timeout
-// of the request. A wait that the provider asks for and that is longer than kLongestWait is the
-// caller's: kRateLimited with retry_after at once, so that no thread waits for it. Once an answer
+// of the request. A wait that the provider asks for holds back all calls of this engine, since they
+// have one key (RateGate). One that is longer than kLongestWait is the caller's: kRateLimited with
+// retry_after at once, so that no thread waits for it. Once an answer
 // has begun nothing is tried again: what was cut off is kTransient (connection lost, error in the
 // stream) or kTruncated (it ended without saying so), the text so far was told to the observer, and
 // usage is the largest possible.
@@ -32,7 +36,10 @@ class MessagesEngine final : public PhaseEngine {
 
   // Borrows the clock.
   MessagesEngine(MessagesOptions options, ModelTable models, Clock& clock)
-      : options_(std::move(options)), models_(std::move(models)), clock_(clock) {}
+      : options_(std::move(options)),
+        models_(std::move(models)),
+        clock_(clock),
+        gate_(options_.calls_per_minute, clock) {}
 
   std::string_view name() const override { return "messages_api"; }
   PhaseResult Run(const PhaseRequest& request, PhaseObserver& observer,
@@ -44,6 +51,7 @@ class MessagesEngine final : public PhaseEngine {
   const MessagesOptions options_;
   const ModelTable models_;
   Clock& clock_;
+  RateGate gate_;
 };
 
 }  // namespace capstan::phases

@@ -36,6 +36,8 @@ std::string_view PhaseErrorName(PhaseError error) {
       return "stopped";
     case PhaseError::kProcess:
       return "process";
+    case PhaseError::kDiskLimit:
+      return "disk_limit";
   }
   return "unknown";
 }

@@ -71,6 +71,7 @@ enum class PhaseError {
   kTruncated,  // ended without saying that it ended
   kStopped,    // the stop token
   kProcess,    // the program could not be run, or died
+  kDiskLimit,  // the workspace holds more than it may
 };
 std::string_view PhaseErrorName(PhaseError error);
 
@@ -86,6 +87,8 @@ struct PhaseResult {
   // What a later PhaseRequest needs to go on with this conversation elsewhere. Empty: nothing but
   // `session`.
   std::string session_state;
+  // What a person should hear about how its program left the machine.
+  std::vector<std::string> warnings;
 };
 
 // Told while it works, on the calling thread.

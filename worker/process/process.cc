@@ -23,6 +23,7 @@
 #include "core/status_macros.h"
 #include "core/text.h"
 #include "worker/process/cgroup.h"
+#include "worker/process/disk_limit.h"
 #include "worker/process/fd.h"
 #include "worker/process/landlock.h"
 #include "worker/process/spec_check.h"
@@ -101,7 +102,7 @@ Result NotStarted(const absl::Status& why) {
 class Run {
  public:
   Run(const Spec& spec, const std::function<void(Stream, std::string_view)>& on_output)
-      : spec_(spec), on_output_(on_output) {}
+      : spec_(spec), on_output_(on_output), disk_(spec.limits) {}
   ~Run();
 
   absl::Status Start(const std::string& supervisor, const Options& options);
@@ -116,6 +117,8 @@ class Run {
   void Tell(char what) { send(control_.get(), &what, 1, MSG_NOSIGNAL); }
   // Says that this worker is there, where it is time to; how long until the next time.
   absl::Duration TellAlive();
+  // Looks a little further at what the child has on disk; how long until the next time.
+  absl::Duration LookAtDisk();
   Result Conclude();
 
   const Spec& spec_;
@@ -131,6 +134,8 @@ class Run {
   std::string report_bytes_;
   std::int64_t output_bytes_ = 0;
   bool too_much_output_ = false;
+  DiskLimit disk_;
+  bool told_to_stop_ = false;
 };
 
 absl::Status Run::Start(const std::string& supervisor, const Options& options) {
@@ -231,6 +236,13 @@ absl::Duration Run::TellAlive() {
   return told_ + interval - now;
 }
 
+absl::Duration Run::LookAtDisk() {
+  if (!disk_.complaint().empty()) return absl::InfiniteDuration();
+  const absl::Duration wait = disk_.Look(BootTime());
+  if (!disk_.complaint().empty()) Tell(kKill);
+  return wait;
+}
+
 // Until the supervisor is gone: the end of its report says so.
 void Run::Follow(int stop_event) {
   const auto take_out = [this](std::string_view piece) { TakeOutput(Stream::kOut, piece); };
@@ -243,13 +255,14 @@ void Run::Follow(int stop_event) {
                        {err_.get(), POLLIN, 0},
                        {report_.get(), POLLIN, 0},
                        {stop_event, POLLIN, 0}};
-    const absl::Duration left =
-        std::max(absl::ZeroDuration(), std::min(deadline_ - BootTime(), TellAlive()));
+    const absl::Duration left = std::max(
+        absl::ZeroDuration(), std::min({deadline_ - BootTime(), TellAlive(), LookAtDisk()}));
     poll(wanted, 4,
          static_cast<int>(std::min<std::int64_t>(absl::ToInt64Milliseconds(left) + 1, INT_MAX)));
     if (BootTime() > deadline_) kill(supervisor_, SIGKILL);  // with it goes all that it started
     if (wanted[3].revents != 0) {
       Tell(kStop);
+      told_to_stop_ = true;
       stop_event = -1;
     }
     Read(out_, take_out);
@@ -274,6 +287,14 @@ Result Run::Conclude() {
   if (too_much_output_ && report->end != Result::End::kNotStarted) {
     report->end = Result::End::kOutputLimit;
     report->message = Cat("wrote more than ", spec_.limits.output_bytes, " bytes of output");
+  }
+  if (told_to_stop_) return *std::move(report);
+  const bool of_itself =
+      report->end != Result::End::kNotStarted && report->end != Result::End::kStopped;
+  if (of_itself) disk_.LookAtAll();
+  if (!disk_.complaint().empty()) {
+    report->end = Result::End::kDiskLimit;
+    report->message = disk_.complaint();
   }
   return *std::move(report);
 }

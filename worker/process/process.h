@@ -24,6 +24,11 @@ struct Limits {
   double cpus = 0;                             // 0: none
   std::int64_t output_bytes = 64 << 20;        // beyond it the child is stopped
   std::int64_t file_bytes = 0;                 // largest file it may write; 0: none
+  // What these folders may hold together, and how many files and folders; 0: any. They are looked
+  // at while the child runs, and when it has ended.
+  std::vector<std::string> measured = {};
+  std::int64_t disk_bytes = 0;
+  std::int64_t disk_files = 0;
 };
 
 // What it may touch. Everything else of the machine's files can be read only as far as programs
@@ -64,6 +69,7 @@ struct Result {
     kOutOfMemory,  // limits.memory_bytes
     kOutputLimit,  // limits.output_bytes
     kNotStarted,   // message
+    kDiskLimit,    // limits.disk_bytes or disk_files
   };
   End end = End::kNotStarted;
   int exit_code = -1;

@@ -48,7 +48,8 @@ absl::Status CheckLimits(const Limits& limits) {
     return Invalid("limits.max_processes", Cat(limits.max_processes), "at least 1");
   if (limits.output_bytes < 1)
     return Invalid("limits.output_bytes", Cat(limits.output_bytes), "at least 1");
-  if (limits.memory_bytes < 0 || limits.file_bytes < 0 || limits.cpus < 0)
+  if (limits.memory_bytes < 0 || limits.file_bytes < 0 || limits.cpus < 0 ||
+      limits.disk_bytes < 0 || limits.disk_files < 0)
     return Invalid("limits", "a negative number", "0 or more");
   return absl::OkStatus();
 }

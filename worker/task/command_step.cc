@@ -71,6 +71,10 @@ class CommandStepKind final : public StepKind {
       result.ended.message = "stopped";
       return result;
     }
+    if (run.result.end == End::kDiskLimit) {
+      AddDiskLimit(run.result, result.ended);
+      return result;
+    }
     Keep(context, run, result);
     const std::string complaint = Complaint(command, run);
     if (complaint.empty()) {
@@ -116,6 +120,8 @@ class CheckStepKind final : public StepKind {
     RunChecks(tools_, context, transcript, stop, result.ended);
     if (stop.stop_requested()) {
       result.ended.status = IterationFinished::STATUS_STOPPED;
+    } else if (!result.ended.error.empty()) {
+      result.ended.checks_block = false;
     } else if (!result.ended.checks_block) {
       result.ended.status = IterationFinished::STATUS_COMPLETE;
     } else {  // nothing else happens between two looks: what is not good enough is sent back

@@ -47,6 +47,8 @@ Meaning MeaningOf(PhaseError error) {
     case PhaseError::kSpendLimit:
     case PhaseError::kBudget:
       return {false, Execution::FAILURE_REASON_BUDGET_EXCEEDED};
+    case PhaseError::kDiskLimit:
+      return {false, Execution::FAILURE_REASON_RESOURCE_EXHAUSTED};
     case PhaseError::kNoAnswer:
       return {false, Execution::FAILURE_REASON_INVALID_ANSWER};
     default:
@@ -143,19 +145,27 @@ class ModelStepKind final : public StepKind {
                       IterationTranscript& transcript, std::stop_token stop) {
     const absl::Duration until = tools_.clock.BootTime() + request.timeout;
     std::vector<phases::Usage> usage;
+    std::vector<std::string> warnings;
+    const auto done = [&](StepResult result) {
+      std::vector<std::string>& all = result.ended.warnings;
+      all.insert(all.begin(), warnings.begin(), warnings.end());
+      return WithUsage(std::move(result), usage);
+    };
     for (bool repaired = false;; repaired = true) {
       transcript.Entry(TranscriptRole::kPrompt, request.prompt);
       // What was asked is known before it costs anything.
       if (const absl::Status stored = transcript.Flush(); !stored.ok())
-        return NotStored(context, stored, usage);
+        return done(NotStored(context, stored));
       Listener listener(transcript);
       PhaseResult turn = engine.Run(request, listener, stop);
       turn.answer = tools_.redactor.Redact(turn.answer);
       turn.session_state = tools_.redactor.Redact(turn.session_state);
       usage.insert(usage.end(), turn.usage.begin(), turn.usage.end());
+      for (const std::string& warning : turn.warnings)
+        warnings.push_back(tools_.redactor.Redact(warning));
       if (stop.stop_requested() || turn.error == PhaseError::kStopped)
-        return WithUsage(Stopped(context), usage);
-      if (turn.error != PhaseError::kNone) return WithUsage(Erred(context, turn), usage);
+        return done(Stopped(context));
+      if (turn.error != PhaseError::kNone) return done(Erred(context, turn));
       transcript.Entry(TranscriptRole::kResponse, turn.answer);
       const absl::StatusOr<workflow::Answer> answer =
           workflow::ReadAnswer(turn.answer, *context.definition, CriteriaOf(context.request));
@@ -163,15 +173,14 @@ class ModelStepKind final : public StepKind {
         StepResult result = Answered(context, *answer, turn, request.session);
         if (result.ended.status == IterationFinished::STATUS_COMPLETE)
           RunChecks(tools_, context, transcript, stop, result.ended);
-        return WithUsage(std::move(result), usage);
+        return done(std::move(result));
       }
       const std::string complaint(answer.status().message());
       transcript.Entry(TranscriptRole::kNote,
                        absl::StrCat("the answer cannot be used: ", complaint));
       if (repaired || Spent(usage, context.run)) {
-        return WithUsage(
-            Failure(context, Execution::FAILURE_REASON_INVALID_ANSWER, "INVALID_ANSWER", complaint),
-            usage);
+        return done(Failure(context, Execution::FAILURE_REASON_INVALID_ANSWER, "INVALID_ANSWER",
+                            complaint));
       }
       request.resume = !turn.session_state.empty();
       if (!request.resume) request.session = RandomUuid();
@@ -202,13 +211,12 @@ class ModelStepKind final : public StepKind {
     return result;
   }
 
-  static StepResult NotStored(const StepContext& context, const absl::Status& status,
-                              const std::vector<phases::Usage>& usage) {
+  static StepResult NotStored(const StepContext& context, const absl::Status& status) {
     StepResult result = Failure(
         context, Execution::FAILURE_REASON_INTERNAL, "TRANSCRIPT",
         absl::StrCat("the transcript could not be stored: ", std::string(status.message())));
     result.ended.transient = true;
-    return WithUsage(std::move(result), usage);
+    return result;
   }
 
   static StepResult Erred(const StepContext& context, const PhaseResult& turn) {
@@ -226,6 +234,7 @@ class ModelStepKind final : public StepKind {
     StepResult result = Failure(context, meaning.reason, NameOf(turn.error),
                                 std::string(Head(turn.message, kMessageBytes)));
     result.ended.transient = meaning.transient;
+    result.ended.fatal = turn.error == PhaseError::kDiskLimit;
     result.ended.retry_after = turn.retry_after;
     return result;
   }

@@ -58,6 +58,10 @@ CheckResult RunCheck(const StepTools& tools, const StepContext& context, const Q
   const ProgramRun run = RunProgram(tools, context, std::move(argv), "", timeout, transcript, stop);
   Add(run.result, ended);
   if (NotThere(run.result)) return NotRun(check, run.result.message);
+  if (run.result.end == process::Result::End::kDiskLimit) {
+    AddDiskLimit(run.result, ended);
+    return NotRun(check, run.result.message);
+  }
   CheckResult result;
   result.set_name(check.name());
   if (run.result.end == process::Result::End::kExited && run.result.exit_code == 0) {
@@ -88,6 +92,14 @@ StepResult Failure(const StepContext& context, Execution::FailureReason reason, 
   return result;
 }
 
+void AddDiskLimit(const process::Result& result, task::IterationEnded& ended) {
+  ended.status = v1::IterationFinished::STATUS_ERROR;
+  ended.reason = Execution::FAILURE_REASON_RESOURCE_EXHAUSTED;
+  ended.fatal = true;
+  ended.error = "DISK_LIMIT";
+  ended.message = result.message;
+}
+
 std::string ArtifactName(const StepContext& context, std::string_view what) {
   return absl::StrCat(context.run.step, "/", context.run.attempt, ".", context.run.iteration, "/",
                       std::string(what));
@@ -109,6 +121,8 @@ std::string EndText(const process::Result& result) {
       return "used more memory than it may, and was ended";
     case End::kOutputLimit:
       return "printed more than it may, and was ended";
+    case End::kDiskLimit:
+      return result.message;
     case End::kNotStarted:
       return absl::StrCat("could not be started: ", result.message);
   }
@@ -132,6 +146,9 @@ ProgramRun RunProgram(const StepTools& tools, const StepContext& context,
   spec.limits.memory_bytes = tools.options.memory_bytes;
   spec.limits.max_processes = tools.options.max_processes;
   spec.limits.file_bytes = kProgramFileBytes;
+  spec.limits.measured = {context.workspace.path()};
+  spec.limits.disk_bytes = tools.options.workspace_bytes;
+  spec.limits.disk_files = tools.options.workspace_files;
   spec.sandbox = {.enabled = tools.options.sandbox,
                   .writable = {context.workspace.path()},
                   .readable = tools.options.readable,
@@ -157,6 +174,10 @@ void RunChecks(const StepTools& tools, const StepContext& context, IterationTran
   for (const QualityCheck& check : context.definition->checks()) {
     if (stop.stop_requested()) {
       ended.checks.push_back(NotRun(check, "the step was stopped"));
+      continue;
+    }
+    if (!ended.error.empty()) {
+      ended.checks.push_back(NotRun(check, ended.message));
       continue;
     }
     CheckResult result = RunCheck(tools, context, check, transcript, stop, ended);

@@ -35,6 +35,9 @@ struct StepOptions {
   bool network = false;  // for commands and checks
   std::int64_t memory_bytes = 4LL << 30;
   int max_processes = 512;
+  // What a workspace may hold; 0: any.
+  std::int64_t workspace_bytes = 0;
+  std::int64_t workspace_files = 0;
   absl::Duration stall = absl::Minutes(20);
 };
 
@@ -101,6 +104,9 @@ ProgramRun RunProgram(const StepTools& tools, const StepContext& context,
                       std::vector<std::string> argv, const std::string& directory,
                       absl::Duration timeout, IterationTranscript& transcript,
                       std::stop_token stop);
+
+// The workspace holds more than it may: an error of the iteration that ends the task.
+void AddDiskLimit(const process::Result& result, task::IterationEnded& ended);
 
 // "exit code 1", "stopped after 2m".
 std::string EndText(const process::Result& result);

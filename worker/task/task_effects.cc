@@ -52,7 +52,9 @@ Json ParametersOf(const task::Task& task) {
           {"workflow_digest", request.workflow_digest()},
           {"category", request.description().category()},
           {"profile", v1::Profile_Name(request.profile())},
+          {"context", v1::ContextKind_Name(request.context())},
           {"repository", request.repository().path()},
+          {"base_ref", request.repository().base_ref()},
           {"max_cost_microusd", request.max_cost_microusd()},
           {"commands", std::move(commands)},
           {"steps", std::move(steps)}};
@@ -114,22 +116,33 @@ TaskDecision TaskEffects::Decide(const ExecutionId& id, const task::Task& task, 
   return out;
 }
 
+v1::Execution::FailureReason LastingReasonOf(const absl::Status& status) {
+  if (absl::IsFailedPrecondition(status)) return v1::Execution::FAILURE_REASON_PRECONDITION_FAILED;
+  if (absl::IsResourceExhausted(status)) return v1::Execution::FAILURE_REASON_RESOURCE_EXHAUSTED;
+  return v1::Execution::FAILURE_REASON_UNSPECIFIED;
+}
+
+absl::StatusOr<git::Workspace> TaskEffects::MakeWorkspace(const ExecutionId& id,
+                                                          const v1::TaskRequest& request) {
+  if (!request.has_repository()) return workspaces_.CreateEmpty(id.ToString());
+  const v1::Repository& wanted = request.repository();
+  const bool allowed =
+      std::any_of(options_.repositories.begin(), options_.repositories.end(),
+                  [&](const std::string& folder) { return IsUnder(wanted.path(), folder); });
+  if (!allowed) {
+    return absl::PermissionDeniedError(
+        absl::StrCat("repository.path: got ", wanted.path(),
+                     ", want a folder under one that this worker's configuration allows"));
+  }
+  if (request.context() == v1::CONTEXT_KIND_BRANCH)
+    return workspaces_.CreateOnBranch(id.ToString(), wanted.path(), wanted.base_ref());
+  return workspaces_.Create(id.ToString(), wanted.path(),
+                            wanted.base_ref().empty() ? "HEAD" : wanted.base_ref());
+}
+
 task::Prepared TaskEffects::Prepare(const ExecutionId& id, const task::Task& task) {
   task::Prepared prepared;
-  const v1::Repository& wanted = task.request.task().repository();
-  absl::StatusOr<git::Workspace> made;
-  if (task.request.task().has_repository()) {
-    const bool allowed =
-        std::any_of(options_.repositories.begin(), options_.repositories.end(),
-                    [&](const std::string& folder) { return IsUnder(wanted.path(), folder); });
-    made = allowed ? workspaces_.Create(id.ToString(), wanted.path(),
-                                        wanted.base_ref().empty() ? "HEAD" : wanted.base_ref())
-                   : absl::PermissionDeniedError(absl::StrCat(
-                         "repository.path: got ", wanted.path(),
-                         ", want a folder under one that this worker's configuration allows"));
-  } else {
-    made = workspaces_.CreateEmpty(id.ToString());
-  }
+  const absl::StatusOr<git::Workspace> made = MakeWorkspace(id, task.request.task());
   if (!made.ok()) {
     prepared.error = std::string(made.status().message());
     prepared.transient = IsTransient(made.status());
@@ -173,14 +186,15 @@ task::PutAway TaskEffects::PutAway(const ExecutionId& id, const task::Task& task
       succeeded ? workspaces_.Checkpoint(workspace, "the end of the task") : std::string();
   if (!commit.ok()) {
     put.error = std::string(commit.status().message());
+    put.reason = LastingReasonOf(commit.status());
+    (void)workspaces_.Leave(workspace);  // what was wrong before is wrong still, and told
     return put;
   }
   put.commit = *std::move(commit);
   const v1::Workflow::Cleanup cleanup = task.workflow->cleanup();
   const bool remove = cleanup == v1::Workflow::CLEANUP_ALWAYS ||
                       (succeeded && cleanup != v1::Workflow::CLEANUP_NEVER);
-  const absl::Status kept =
-      remove ? workspaces_.Remove(workspace) : workspaces_.PreserveWork(workspace).status();
+  const absl::Status kept = remove ? workspaces_.Remove(workspace) : workspaces_.Leave(workspace);
   if (!kept.ok()) {
     put.error = std::string(kept.message());
     Log(Level::kWarning, "the work of a task could not be put away",

@@ -29,6 +29,9 @@ struct TaskDecision {
   std::string result_json;
 };
 
+// Of an error of a workspace that the next try would meet again; unspecified: it may not.
+v1::Execution::FailureReason LastingReasonOf(const absl::Status& status);
+
 // Thread-safe; every call blocks.
 class TaskEffects {
  public:
@@ -55,6 +58,9 @@ class TaskEffects {
   task::PutAway PutAway(const ExecutionId& id, const task::Task& task, bool succeeded);
 
  private:
+  absl::StatusOr<git::Workspace> MakeWorkspace(const ExecutionId& id,
+                                               const v1::TaskRequest& request);
+
   policy::PolicyEngine& policy_;
   git::Workspaces& workspaces_;
   const telemetry::Tracer& tracer_;

@@ -59,6 +59,8 @@ phases::EngineOptions EnginesFrom(const config::v1::WorkerConfig& config,
                               .readable = {tasks.readable().begin(), tasks.readable().end()},
                               .memory_bytes = std::int64_t{tasks.memory_mib()} << 20,
                               .max_processes = static_cast<int>(tasks.max_processes()),
+                              .disk_bytes = std::int64_t{tasks.workspace_mib()} << 20,
+                              .disk_files = tasks.workspace_files(),
                               .sandbox = tasks.sandbox()};
   }
   if (!tasks.messages_api().base_url().empty()) {
@@ -66,7 +68,8 @@ phases::EngineOptions EnginesFrom(const config::v1::WorkerConfig& config,
         phases::MessagesOptions{.base_url = tasks.messages_api().base_url(),
                                 .api_key_file = tasks.messages_api().api_key_file(),
                                 .ca_file = tasks.messages_api().ca_file(),
-                                .default_model = tasks.model()};
+                                .default_model = tasks.model(),
+                                .calls_per_minute = tasks.messages_api().calls_per_minute()};
   }
   return options;
 }
@@ -81,6 +84,8 @@ StepOptions StepsFrom(const config::v1::TasksConfig& config) {
   options.network = config.network();
   options.memory_bytes = std::int64_t{config.memory_mib()} << 20;
   options.max_processes = static_cast<int>(config.max_processes());
+  options.workspace_bytes = std::int64_t{config.workspace_mib()} << 20;
+  options.workspace_files = config.workspace_files();
   options.stall = config::ToDuration(config.stall_timeout());
   return options;
 }

@@ -46,7 +46,7 @@ void TaskRunner::AwaitIdle() {
 }
 
 int TaskRunner::FreeSlots() const {
-  return held_.frozen() ? 0 : std::max(0, options_.max_tasks - held_.Size(queue()));
+  return leaving_ || held_.frozen() ? 0 : std::max(0, options_.max_tasks - held_.Size(queue()));
 }
 
 void TaskRunner::Hold(const WorkerId& worker, std::vector<storage::HeldExecution> executions) {
@@ -191,6 +191,7 @@ void TaskRunner::Feed(const RunPtr& run, Fed fed) {
   todo.push_back(std::move(fed));
   run->task.stopped.reset();  // until storing something says otherwise
   while (!todo.empty()) {
+    run->task.leaving = leaving_;
     const Transition transition = task::Next(run->task, todo.front().input, leases_.DatabaseNow());
     if (!transition.ignored) {
       switch (Store(run, transition, todo)) {
@@ -262,8 +263,12 @@ void TaskRunner::StartIteration(const RunPtr& run, const task::StepRun& step) {
     ++threads_[run->id];
   }
   if (held_.IsDropped(run)) StopAll(*run);  // dropped while it was about to begin
-  std::thread([this, run, context = ContextOf(*run, step), stop]() mutable {
-    Work(run, std::move(context), stop);
+  StepContext context = ContextOf(*run, step);
+  const bool once =
+      context.definition->has_command() && !context.definition->command().repeatable();
+  std::thread([this, run, context = std::move(context), stop,
+               must_end = once ? unrepeatable_ : nullptr]() mutable {
+    Work(run, std::move(context), stop, std::move(must_end));
     absl::MutexLock lock(&mu_);
     if (--threads_[run->id] == 0) threads_.erase(run->id);
   }).detach();  // AwaitIdle waits for it
@@ -326,7 +331,8 @@ StepKind& TaskRunner::KindOf(const v1::WorkflowStep& step) const {
 }
 
 // On a thread of its own.
-void TaskRunner::Work(const RunPtr& run, StepContext context, std::stop_token stop) {
+void TaskRunner::Work(const RunPtr& run, StepContext context, std::stop_token stop,
+                      std::shared_ptr<int> must_end) {
   const absl::Duration began = clock_.BootTime();
   telemetry::Span span = tracer_.StartSpan(
       telemetry::kSpanStep,
@@ -343,7 +349,8 @@ void TaskRunner::Work(const RunPtr& run, StepContext context, std::stop_token st
     if (one.name == result.ended.text_artifact) result.ended.text_digest = Sha256Hex(one.body);
   }
   Fed fed{.input = std::move(result.ended), .artifacts = std::move(result.artifacts)};
-  held_.Post(run, [this, run, step = context.run, fed = std::move(fed)]() mutable {
+  held_.Post(run, [this, run, step = context.run, fed = std::move(fed),
+                   must_end = std::move(must_end)]() mutable {
     {
       absl::MutexLock lock(&mu_);
       const auto found = run->working.find(step.step);
@@ -356,6 +363,18 @@ void TaskRunner::Work(const RunPtr& run, StepContext context, std::stop_token st
   });
 }
 
+namespace {
+
+// What went wrong with a workspace: the next try may find it better, or never.
+void Judge(const absl::Status& status, task::IterationEnded& ended) {
+  ended.reason = LastingReasonOf(status);
+  ended.fatal = ended.reason != v1::Execution::FAILURE_REASON_UNSPECIFIED;
+  ended.transient = !ended.fatal;
+  if (!ended.fatal) ended.reason = v1::Execution::FAILURE_REASON_INTERNAL;
+}
+
+}  // namespace
+
 StepResult TaskRunner::WorkInWorkspace(const RunPtr& run, StepContext& context,
                                        std::stop_token stop) {
   const auto transient = [&](const char* error, const absl::Status& status) {
@@ -364,8 +383,11 @@ StepResult TaskRunner::WorkInWorkspace(const RunPtr& run, StepContext& context,
     failed.ended.transient = true;
     return failed;
   };
-  if (const absl::Status opened = OpenWorkspace(*run, context); !opened.ok())
-    return transient("WORKSPACE", opened);
+  if (const absl::Status opened = OpenWorkspace(*run, context); !opened.ok()) {
+    StepResult failed = transient("WORKSPACE", opened);
+    Judge(opened, failed.ended);
+    return failed;
+  }
   if (!context.session_artifact.empty()) {
     const auto state = store_.ReadArtifacts(run->id, {context.session_artifact});
     if (!state.ok()) return transient("SESSION", state.status());
@@ -427,8 +449,7 @@ void TaskRunner::Checkpoint(Run& run, const StepContext& context, StepResult& re
   ended.status = v1::IterationFinished::STATUS_ERROR;
   ended.error = "CHECKPOINT";
   ended.message = std::string(kept.status().message());
-  ended.reason = v1::Execution::FAILURE_REASON_INTERNAL;
-  ended.transient = true;
+  Judge(kept.status(), ended);
 }
 
 // One line a task.

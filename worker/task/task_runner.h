@@ -3,6 +3,7 @@
 // runs has a thread of its own; a task that waits has none, and no lease.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <map>
 #include <memory>
@@ -51,6 +52,9 @@ class TaskRunner final : public Advancer {
 
   storage::Queue queue() const override { return storage::Queue::kTask; }
   int FreeSlots() const override;
+  void Leave() override { leaving_ = true; }
+  // A program that may not be run again runs, or how it ended is not stored yet.
+  bool MustEnd() const override { return unrepeatable_.use_count() > 1; }
   void AwaitIdle() override;
   void Hold(const WorkerId& worker, std::vector<storage::HeldExecution> executions) override;
   void OnSignal(const HeldPtr& held) override;
@@ -116,7 +120,9 @@ class TaskRunner final : public Advancer {
   void StopIteration(const RunPtr& run, const std::string& step);
   void StopAll(Run& run);
   StepContext ContextOf(const Run& run, const task::StepRun& step) const;
-  void Work(const RunPtr& run, StepContext context, std::stop_token stop);
+  // `must_end`: held until its end is stored.
+  void Work(const RunPtr& run, StepContext context, std::stop_token stop,
+            std::shared_ptr<int> must_end);
   StepResult WorkInWorkspace(const RunPtr& run, StepContext& context, std::stop_token stop);
   absl::Status OpenWorkspace(Run& run, const StepContext& context);
   void Checkpoint(Run& run, const StepContext& context, StepResult& result);
@@ -136,6 +142,10 @@ class TaskRunner final : public Advancer {
   const TaskRunnerOptions options_;
   Definitions definitions_;
   const std::unique_ptr<StepKind> model_step_, command_step_, check_step_;
+
+  std::atomic<bool> leaving_ = false;
+  // Shared with the programs that may not be run again, as long as they must not be stopped.
+  const std::shared_ptr<int> unrepeatable_ = std::make_shared<int>();
 
   mutable absl::Mutex mu_;
   // Iterations that run, also those that were stopped and are on their way out.

@@ -87,6 +87,24 @@ TEST(GoingBackTest, AConversationGoesOnOnlyWhereTheWorkflowSaysSo) {
   EXPECT_EQ(session_after("session: per_task\n", fresh), "/");
 }
 
+TEST(GoingBackTest, I11_WhatNoOtherStepCanMendEndsTheTask) {
+  TaskUnderTest run{std::string(kReview)};
+  run.Begin();
+  run.Complete("implement");
+  IterationEnded full = run.Of("review", IterationFinished::STATUS_ERROR);
+  full.error = "DISK_LIMIT";
+  full.message = "the workspace holds 60 MiB";
+  full.reason = Execution::FAILURE_REASON_RESOURCE_EXHAUSTED;
+  full.fatal = true;
+
+  EXPECT_TRUE(run.Feed(full).put_away);
+  run.PutAway();
+
+  EXPECT_EQ(run.Count("back to implement"), 0);
+  EXPECT_EQ(run.End().failure_reason(), Execution::FAILURE_REASON_RESOURCE_EXHAUSTED);
+  EXPECT_EQ(run.End().message(), "step review: the workspace holds 60 MiB");
+}
+
 // The task goes back until it ends; how often.
 int TimesBack(TaskUnderTest& run) {
   run.Begin();

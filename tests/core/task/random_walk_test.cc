@@ -224,6 +224,7 @@ void WalkOn(World& world) {
   if (!world.held()) return world.WakeWhenDue();
   if (kind == 3 && world.dice.OneIn(3)) return world.TakeOver();
   if (kind == 4) return world.ReadAgain();
+  if (kind == 10 && world.dice.OneIn(3)) world.run.task.leaving = true;
   if (kind < 8) return world.Feed(RandomNoise(world));
   world.Answer(/*honest=*/false);
 }

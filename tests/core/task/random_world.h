@@ -133,6 +133,7 @@ class World {
   // The worker is lost, and with it all that it was doing.
   void TakeOver() {
     Forget();
+    run.task.leaving = false;
     Feed(Resumed{.takeovers = ++takeovers_, .alone = true, .anew = true});
   }
   // The reply of a commit was lost: what is stored is read again.
@@ -164,7 +165,10 @@ class World {
       }
       Feed(prepared);
     } else if (std::exchange(put_away_, false)) {
-      Feed(PutAway{.commit = "c", .removed = true, .error = dice.OneIn(3) ? "denied" : ""});
+      PutAway put{.commit = "c", .removed = true, .error = dice.OneIn(3) ? "denied" : ""};
+      if (!honest && !put.error.empty() && dice.OneIn(2))
+        put.reason = Execution::FAILURE_REASON_RESOURCE_EXHAUSTED;
+      Feed(put);
     } else if (!working.empty()) {
       Work(honest);
     } else if (look_again_.has_value()) {
@@ -185,6 +189,7 @@ class World {
     ended.checks_block = !honest && dice.OneIn(6);
     ended.transient = dice.OneIn(2);
     ended.retry_after = absl::Seconds(dice.Pick(300));
+    ended.fatal = !honest && dice.OneIn(8);
     if (!dice.OneIn(3)) ended.answer = {{"ok", !dice.OneIn(4)}, {"again", dice.OneIn(2)}};
     if (dice.OneIn(3)) ended.digest = absl::StrCat(dice.Pick(2));
     if (dice.OneIn(4)) ended.commit = "c";
@@ -279,8 +284,10 @@ inline void World::Feed(const Input& input) {
     run.task.stopped = machine::StoppedBy{"stops/1", "fire"};
   const Task before = run.task;
   const Transition transition = run.Feed(input);
+  for (const StepRun& one : transition.run)
+    EXPECT_TRUE(!before.leaving || working.contains(one.step)) << "begins where it cannot end";
   if (!transition.ignored && transition.park.has_value()) {
-    held_ = false;
+    held_ = run.task.leaving = false;
     due_ = run.now + *transition.park;
     EXPECT_TRUE(working.empty() || ended()) << "parked while something runs";
     Forget();

@@ -30,6 +30,21 @@ TEST(StepValuesTest, StatesHaveTheirNamesInLowerCase) {
   EXPECT_EQ(StepStateName(StepStatus::STATE_SKIPPED), "skipped");
 }
 
+TEST(StepValuesTest, S4_2_OnABranchOfTheRepositoryWorkIsComparedWithWhereItBegan) {
+  TaskUnderTest run{std::string(kSteps)};
+  v1::TaskRequest& request = *run.task.request.mutable_task();
+  request.set_context(v1::CONTEXT_KIND_BRANCH);
+  request.mutable_repository()->set_base_ref("develop");
+  run.Begin();
+  run.task.data.mutable_workspace()->set_branch("develop");
+  run.task.data.mutable_workspace()->set_base_commit("c0ffee");
+
+  const workflow::Values values = ValuesOf(run, "spec");
+
+  EXPECT_EQ(values.variables.at("TASK_BRANCH"), "develop");
+  EXPECT_EQ(values.variables.at("TARGET_BRANCH"), "c0ffee");
+}
+
 TEST(StepValuesTest, ATaskIsDescribedByItsRequestAndItsWorkspace) {
   TaskUnderTest run{std::string(kSteps)};
   v1::TaskRequest& request = *run.task.request.mutable_task();

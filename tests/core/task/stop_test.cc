@@ -83,6 +83,45 @@ TEST(StopTest, AStoppedTaskIsCancelled) {
   EXPECT_EQ(run.task.state, Execution::STATE_CANCELLED);
 }
 
+// ---- a worker that is about to go
+
+TEST(StopTest, AWorkerThatLeavesBeginsNothingAndGivesTheTaskToOthers) {
+  TaskUnderTest run{std::string(kChain)};
+  run.Begin();
+  run.task.leaving = true;
+
+  const Transition left = run.Complete("build");
+
+  EXPECT_THAT(left.run, IsEmpty());
+  EXPECT_EQ(left.state, Execution::STATE_PENDING);
+  EXPECT_EQ(left.park, absl::ZeroDuration());
+  EXPECT_EQ(run.events.back().state_changed().message(), "its worker stops; another one goes on");
+  run.task.leaving = false;
+  EXPECT_TRUE(run.Feed(Resumed{}).decide);
+  EXPECT_THAT(NamesOf(run.Allow().run), ElementsAre("ship"));
+}
+
+TEST(StopTest, AWorkerThatLeavesKeepsATaskAsLongAsSomethingRuns) {
+  TaskUnderTest run{std::string(kTwo)};
+  run.Begin();
+  run.task.leaving = true;
+
+  const Transition transition = run.Continue("a");
+
+  EXPECT_THAT(transition.run, IsEmpty());
+  EXPECT_THAT(transition.stop, IsEmpty());
+  EXPECT_EQ(transition.park, std::nullopt);
+  EXPECT_EQ(run.Complete("b").park, absl::ZeroDuration());
+}
+
+TEST(StopTest, AWorkerThatLeavesPutsAwayWhatIsDone) {
+  TaskUnderTest run{std::string(kOne)};
+  run.Begin();
+  run.task.leaving = true;
+
+  EXPECT_TRUE(run.Complete("build").put_away);
+}
+
 // ---- work that the branch does not have
 
 TEST(StopTest, S4_39_WorkThatWasKeptBesideTheBranchIsKnownUntilItIsCommitted) {

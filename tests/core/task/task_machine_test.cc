@@ -359,6 +359,19 @@ TEST(TaskMachineTest, AnErrorWhileTheWorkIsPutAwayDoesNotChangeTheEnd) {
   EXPECT_EQ(run.snapshot.workspace().head_commit(), "c1") << "what was committed is on record";
 }
 
+TEST(TaskMachineTest, S4_2_WorkThatCannotGoWhereItHasToIsNoSuccess) {
+  TaskUnderTest run{std::string(kOne)};
+  run.Begin();
+  run.Complete("build");
+
+  run.Feed(PutAway{.error = "somebody else moved it",
+                   .reason = Execution::FAILURE_REASON_PRECONDITION_FAILED});
+
+  EXPECT_EQ(run.task.state, Execution::STATE_FAILED);
+  EXPECT_EQ(run.End().failure_reason(), Execution::FAILURE_REASON_PRECONDITION_FAILED);
+  EXPECT_EQ(run.End().message(), "the work was left in /w/1: somebody else moved it");
+}
+
 TEST(TaskMachineTest, AnErrorWhileTheWorkIsPutAwayIsAddedToTheReasonOfAFailure) {
   TaskUnderTest run{std::string(kOne)};
   run.Begin();

@@ -1,7 +1,12 @@
 #include "worker/git/workspaces.h"
 
+#include <sys/mount.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <map>
+
+#include "absl/cleanup/cleanup.h"
 #include "tests/worker/git/git_fixture.h"
 
 namespace capstan::git {
@@ -278,6 +283,67 @@ TEST_F(WorkspacesTest, AStopIsUnavailable) {
 
   EXPECT_THAT(workspaces_->Create("x", repository(), "main", stop.get_token()),
               StatusIs(absl::StatusCode::kUnavailable));
+}
+
+// The disk is full as soon as a command of git has this argument.
+class FullDisk final : public process::Runner {
+ public:
+  FullDisk(process::Runner& runner, std::string command, std::string words)
+      : runner_(runner), command_(std::move(command)), words_(std::move(words)) {}
+
+  process::Result Run(const process::Spec& spec,
+                      const std::function<void(process::Stream, std::string_view)>& on_output,
+                      std::stop_token stop) override {
+    if (std::count(spec.argv.begin(), spec.argv.end(), command_) == 0)
+      return runner_.Run(spec, on_output, stop);
+    on_output(process::Stream::kErr, words_);
+    process::Result result;
+    result.end = process::Result::End::kExited;
+    result.exit_code = 128;
+    return result;
+  }
+
+ private:
+  process::Runner& runner_;
+  const std::string command_, words_;
+};
+
+TEST_F(WorkspacesTest, I11_ADiskWithoutRoomIsNamedForWhatItIs) {
+  const auto runner = process::MakeRunner(SupervisorOfTests());
+  ASSERT_OK(runner);
+  const Workspace workspace = CreateOne();
+  WriteFile(workspace.path + "/new", "x");
+
+  const std::string system = "fatal: unable to write file: No space left on device\n";
+  const std::string own = "fatal: sha1 file 'index.lock' write error. Out of diskspace\n";
+  for (const auto& [command, words] : std::map<std::string, std::string>{
+           {"add", own}, {"write-tree", system}, {"commit-tree", system}, {"update-ref", system}}) {
+    FullDisk full(**runner, command, words);
+    EXPECT_THAT(Workspaces(full, WorkspacesOptions{root()}).Checkpoint(workspace, "one"),
+                StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr(words.substr(0, 40))))
+        << command;
+  }
+  EXPECT_OK(workspaces_->Checkpoint(workspace, "one")) << "nothing was lost";
+}
+
+// A disk of its own that is as good as full, and has room again later; nothing where this program
+// may not mount one.
+TEST_F(WorkspacesTest, I11_WorkIsKeptWhenAFullDiskHasRoomAgain) {
+  std::filesystem::create_directory(outside());
+  if (mount("none", outside().c_str(), "tmpfs", 0, "size=1m") != 0) return;
+  const absl::Cleanup unmount = [&] { umount2(outside().c_str(), MNT_DETACH); };
+  Shell("git clone -q --bare $REPO $OUTSIDE/full");
+  const absl::StatusOr<Workspace> workspace =
+      workspaces_->Create("task-1", outside() + "/full", "main");
+  ASSERT_OK(workspace);
+  Shell("head -c 3000000 /dev/urandom > $ROOT/task-1/big");
+
+  EXPECT_THAT(workspaces_->Checkpoint(*workspace, "one"),
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("git add")));
+
+  ASSERT_EQ(mount("none", outside().c_str(), "tmpfs", MS_REMOUNT, "size=64m"), 0);
+  EXPECT_OK(workspaces_->Checkpoint(*workspace, "one"));
+  EXPECT_EQ(Shell("git -C $OUTSIDE/full cat-file -s capstan/task-1:big"), "3000000");
 }
 
 TEST_F(WorkspacesTest, ARepositoryInsideAWorkspaceIsLeftAlone) {

@@ -9,6 +9,7 @@ namespace capstan::phases {
 namespace {
 
 using process::Result;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
@@ -39,6 +40,27 @@ class ClaudeResultTest : public ::testing::Test {
 constexpr char kStarted[] =
     R"({"type":"stream_event","event":{"type":"message_start","message":{"model":"claude-haiku-4-5","usage":{"input_tokens":100}}}}
 )";
+
+TEST_F(ClaudeResultTest, I11_AFullWorkspaceIsNoAnswerWhateverItSaid) {
+  process_.end = Result::End::kDiskLimit;
+  process_.message = "the workspace holds 60 MiB";
+
+  const PhaseResult result = Judge(
+      R"({"type":"result","subtype":"success","is_error":false,"structured_output":{"status":"x"}})");
+
+  EXPECT_EQ(result.error, PhaseError::kDiskLimit);
+  EXPECT_EQ(result.message, "the workspace holds 60 MiB");
+}
+
+TEST_F(ClaudeResultTest, S1_26_S4_44_WhatItLeftBehindIsSaid) {
+  process_.orphans = {{7, "node /opt/mcp-server/index.js"}};
+  process_.peak_memory_bytes = 612'000'000;
+
+  const PhaseResult result = Judge("");
+
+  EXPECT_THAT(result.warnings,
+              ElementsAre(HasSubstr("an MCP server"), HasSubstr("used 612 MB of memory")));
+}
 
 TEST_F(ClaudeResultTest, EachWayToEndHasItsType) {
   EXPECT_EQ(ErrorOf(R"("subtype":"success","is_error":false,"structured_output":{"status":"x"})"),

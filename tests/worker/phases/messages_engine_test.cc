@@ -167,6 +167,56 @@ TEST_F(MessagesEngineTest, ARateLimitIsWaitedForAsTold) {
   EXPECT_THAT(listener_.retries, ElementsAre(PhaseError::kRateLimited));
 }
 
+// Two calls at once; the second one is on its way when the first one is told to wait.
+TEST_F(MessagesEngineTest, I1_ARateLimitHoldsBackAllCallsWithTheKey) {
+  StubReply limited = Error(429);
+  limited.error_type = "rate_limit_error";
+  limited.headers["retry-after"] = "2";
+  stub_->Push(limited);
+  stub_->SetDefault({.text = kAnswer});
+  testing::ManualClock clock;
+  MessagesEngine engine(options_, models_, clock);
+  PhaseResult results[2];
+  Listener listeners[2];
+  std::thread first([&] { results[0] = engine.Run(request_, listeners[0], {}); });
+  clock.AwaitSleepers(1);
+
+  std::thread second([&] { results[1] = engine.Run(request_, listeners[1], {}); });
+  clock.AwaitSleepers(2);
+  clock.Advance(absl::Milliseconds(1999));
+  clock.AwaitSleepers(2);
+
+  EXPECT_THAT(stub_->Requests(), SizeIs(1)) << "the second one has not been sent";
+  clock.Advance(absl::Milliseconds(1));
+  first.join();
+  second.join();
+  EXPECT_EQ(results[0].error, PhaseError::kNone) << results[0].message;
+  EXPECT_EQ(results[1].error, PhaseError::kNone) << results[1].message;
+  EXPECT_THAT(stub_->Requests(), SizeIs(3));
+}
+
+TEST_F(MessagesEngineTest, I1_CallsBeyondTheLimitOfTheKeyWaitForTheirTurn) {
+  options_.calls_per_minute = 1;
+  stub_->SetDefault({.text = kAnswer});
+  MessagesEngine engine(options_, models_, clock_);
+  request_.timeout = absl::Minutes(2);
+  const absl::Duration began = clock_.BootTime();
+
+  const PhaseResult one = engine.Run(request_, listener_, {});
+  const PhaseResult two = engine.Run(request_, listener_, {});
+  const absl::Duration waited = clock_.BootTime() - began;
+  request_.timeout = absl::Seconds(30);
+  const PhaseResult three = engine.Run(request_, listener_, {});
+
+  EXPECT_EQ(one.error, PhaseError::kNone) << one.message;
+  EXPECT_EQ(two.error, PhaseError::kNone) << two.message;
+  EXPECT_EQ(waited, absl::Minutes(1));
+  EXPECT_EQ(three.error, PhaseError::kRateLimited) << "its time is over before its turn";
+  EXPECT_EQ(three.retry_after, absl::Minutes(1));
+  EXPECT_THAT(three.message, HasSubstr("may begin in 1m"));
+  EXPECT_THAT(stub_->Requests(), SizeIs(2));
+}
+
 TEST_F(MessagesEngineTest, AWaitBeyondTheTimeOfTheCallIsTheCallers) {
   request_.timeout = absl::Seconds(5);
   StubReply limited = Error(429);
