@@ -54,6 +54,8 @@ Json ParametersOf(const task::Task& task) {
           {"profile", v1::Profile_Name(request.profile())},
           {"repository", request.repository().path()},
           {"max_cost_microusd", request.max_cost_microusd()},
+          {"project", request.project()},
+          {"budget_override", request.budget_override()},
           {"commands", std::move(commands)},
           {"steps", std::move(steps)}};
 }
