@@ -169,6 +169,7 @@ std::vector<std::vector<std::string>> TaskRows(const Execution& execution) {
   for (const v1::SuccessCriterion& criterion : task.criteria())
     rows.push_back({"criterion", OneLine(Cat(criterion.id(), ": ", criterion.text()))});
   rows.push_back({"used", UsageText(execution.usage(), execution.max_cost_microusd())});
+  rows.push_back({"project", OneLine(execution.project())});
   rows.push_back({"repository", OneLine(work.repository())});
   rows.push_back({"workspace", OneLine(work.path())});
   rows.push_back({"branch", OneLine(work.branch())});
