@@ -2,6 +2,7 @@
 
 #include "cli/action_commands.h"
 #include "cli/approval_commands.h"
+#include "cli/budget_commands.h"
 #include "cli/channel.h"
 #include "cli/execution_commands.h"
 #include "cli/exit_code.h"
@@ -73,6 +74,10 @@ int RunWithServer(const Options& options, Environment& environment) {
       return TargetList(session);
     case Command::kTargetClear:
       return TargetClear(session);
+    case Command::kBudgetList:
+      return BudgetList(session);
+    case Command::kBudgetSet:
+      return BudgetSet(session);
     case Command::kAuditVerify:
       return AuditVerify(session);
     case Command::kWorkerList:

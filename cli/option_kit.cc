@@ -1,9 +1,14 @@
 #include "cli/option_kit.h"
 
+#include <cmath>
+
+#include "absl/strings/numbers.h"
 #include "core/text.h"
 
 namespace capstan::cli {
 namespace {
+
+constexpr double kMostUsd = 1e6;
 
 std::string ReadDuration(const std::string& text, absl::Duration* duration) {
   if (absl::ParseDuration(text, duration) && *duration > absl::ZeroDuration()) return "";
@@ -91,6 +96,20 @@ void AddDuration(CLI::App* app, const std::string& flag, absl::Duration* duratio
          },
          help)
       ->type_name("DURATION");
+}
+
+CLI::Option* AddUsd(CLI::App* app, const std::string& name, double least, int64_t* microusd,
+                    const std::string& help) {
+  const auto read = [name, least, microusd](const std::string& text) {
+    double usd = 0;
+    if (!absl::SimpleAtod(text, &usd) || !(usd >= least && usd <= kMostUsd)) {
+      throw CLI::ValidationError(name,
+                                 Cat("got \"", text, "\", want US dollars such as 2.50, at most ",
+                                     static_cast<int64_t>(kMostUsd)));
+    }
+    *microusd = std::llround(usd * 1e6);
+  };
+  return app->add_option_function<std::string>(name, read, help)->type_name("USD");
 }
 
 void AddRepeated(CLI::App* app, const std::string& flag, std::vector<std::string>* values,

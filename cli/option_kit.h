@@ -47,6 +47,11 @@ void AddFollowing(CLI::App* app, Options* options);
 void AddDuration(CLI::App* app, const std::string& flag, absl::Duration* duration,
                  const std::string& help);
 
+// An amount of US dollars, such as 2.50, of `least` or more; `name` begins with -- or is
+// positional.
+CLI::Option* AddUsd(CLI::App* app, const std::string& name, double least, int64_t* microusd,
+                    const std::string& help);
+
 // An option that may be repeated, with one value each time: it never eats the words that follow.
 void AddRepeated(CLI::App* app, const std::string& flag, std::vector<std::string>* values,
                  const std::string& type, const std::string& help);
@@ -58,6 +63,7 @@ void AddWorkflowCommands(CLI::App* root, Options* options);
 void AddApprovalCommands(CLI::App* root, Options* options);
 void AddStopCommands(CLI::App* root, Options* options);
 void AddTargetCommands(CLI::App* root, Options* options);
+void AddBudgetCommands(CLI::App* root, Options* options);
 void AddPolicyCommands(CLI::App* root, Options* options);
 void AddOtherCommands(CLI::App* root, Options* options);
 

@@ -81,4 +81,16 @@ void AddTargetCommands(CLI::App* root, Options* options) {
   AddReason(clear, options);
 }
 
+void AddBudgetCommands(CLI::App* root, Options* options) {
+  CLI::App* group = AddGroup(root, "budget", "See and say what the tasks of projects may cost");
+  AddCommand(group, "list", "List projects that have a budget or spent something this month",
+             Command::kBudgetList, options);
+  CLI::App* set =
+      AddCommand(group, "set", "Say what a project may cost in a month; what waits for it goes on",
+                 Command::kBudgetSet, options);
+  AddName(set, "PROJECT", "Name of the project", options);
+  AddUsd(set, "AMOUNT", 0, &options->limit_microusd, "US dollars a month; 0: no limit")->required();
+  AddReason(set, options);
+}
+
 }  // namespace capstan::cli

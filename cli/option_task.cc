@@ -1,58 +1,66 @@
 // The options of `capstan task …` and `capstan workflow …`.
 #include <algorithm>
-#include <cmath>
 #include <iterator>
 
-#include "absl/strings/numbers.h"
 #include "cli/option_kit.h"
 #include "core/text.h"
 
 namespace capstan::cli {
 namespace {
 
-constexpr double kMaxCostUsd = 1e6;
-
-struct ProfileName {
+template <class Value>
+struct Named {
   const char* name;
-  v1::Profile profile;
+  Value value;
 };
 
-constexpr ProfileName kProfiles[] = {{"auto", v1::PROFILE_AUTO},
-                                     {"fast", v1::PROFILE_FAST},
-                                     {"safe", v1::PROFILE_SAFE},
-                                     {"strict", v1::PROFILE_STRICT}};
+constexpr Named<v1::Profile> kProfiles[] = {{"auto", v1::PROFILE_AUTO},
+                                            {"fast", v1::PROFILE_FAST},
+                                            {"safe", v1::PROFILE_SAFE},
+                                            {"strict", v1::PROFILE_STRICT}};
 
-void AddProfile(CLI::App* run, Options* options) {
+constexpr Named<v1::ContextKind> kContexts[] = {{"task", v1::CONTEXT_KIND_TASK},
+                                                {"branch", v1::CONTEXT_KIND_BRANCH},
+                                                {"standalone", v1::CONTEXT_KIND_STANDALONE}};
+
+// One of `names`, of which `want` tells.
+template <class Value, std::size_t N>
+void AddNamedValue(CLI::App* run, const char* flag, const Named<Value> (&names)[N],
+                   const char* want, const char* help, Value* value) {
+  std::string type;
+  for (const Named<Value>& known : names) Append(&type, type.empty() ? "" : "|", known.name);
   run->add_option_function<std::string>(
-         "--profile",
-         [options](const std::string& text) {
-           const auto* found = std::find_if(std::begin(kProfiles), std::end(kProfiles),
+         flag,
+         [flag, &names, want, value](const std::string& text) {
+           const auto* found = std::find_if(std::begin(names), std::end(names),
                                             [&](const auto& known) { return known.name == text; });
-           if (found == std::end(kProfiles)) {
-             throw CLI::ValidationError("--profile",
-                                        Cat("got \"", text, "\", want auto, fast, safe or strict"));
-           }
-           options->task.profile = found->profile;
+           if (found == std::end(names))
+             throw CLI::ValidationError(flag, Cat("got \"", text, "\", want ", want));
+           *value = found->value;
          },
-         "How much people take part: auto asks nobody, fast also goes back at most twice, safe "
-         "(default) has the workflow's gates, strict also has people pass specification and design")
-      ->type_name("auto|fast|safe|strict");
+         help)
+      ->type_name(type);
 }
 
-void AddCost(CLI::App* run, Options* options) {
-  run->add_option_function<std::string>(
-         "--max-cost",
-         [options](const std::string& text) {
-           double usd = 0;
-           if (!absl::SimpleAtod(text, &usd) || !(usd >= 0.000001 && usd <= kMaxCostUsd)) {
-             throw CLI::ValidationError(
-                 "--max-cost", Cat("got \"", text, "\", want US dollars such as 2.50, at most ",
-                                   static_cast<int64_t>(kMaxCostUsd)));
-           }
-           options->task.max_cost_microusd = std::llround(usd * 1e6);
-         },
-         "What it may cost, in US dollars (default: what the workflow says)")
-      ->type_name("USD");
+void AddChoices(CLI::App* run, TaskOptions* task) {
+  AddNamedValue(
+      run, "--profile", kProfiles, "auto, fast, safe or strict",
+      "How much people take part: auto asks nobody, fast also goes back at most twice, safe "
+      "(default) has the workflow's gates, strict also has people pass specification and design",
+      &task->profile);
+  AddNamedValue(run, "--context", kContexts, "task, branch or standalone",
+                "What it works on: a branch of its own (task, default with a repository), the "
+                "branch --base-ref itself (branch), or an empty repository (standalone)",
+                &task->context);
+}
+
+void AddMoney(CLI::App* run, TaskOptions* task) {
+  AddUsd(run, "--max-cost", 0.000001, &task->max_cost_microusd,
+         "What it may cost, in US dollars (default: what the workflow says)");
+  run->add_option("--project", task->project, "The project whose budget it is charged to");
+  run->add_option("--budget-override", task->budget_override,
+                  "Why it may go on although the project's budget is spent, for the record")
+      ->type_name("REASON");
 }
 
 void AddDescription(CLI::App* run, TaskOptions* task) {
@@ -67,6 +75,10 @@ void AddDescription(CLI::App* run, TaskOptions* task) {
       ->excludes(text);
   run->add_option("--id", task->id, "Your name for it, such as an issue's key");
   run->add_option("--category", task->category, "feature, bug, refactor, chore, docs, test, …");
+  run->add_option("--initiative", task->initiative, "What it is part of, for its prompts")
+      ->type_name("TEXT");
+  run->add_flag("--requires-ui-testing", task->requires_ui_testing,
+                "Its result has to be tested in a user interface");
   run->add_option("--spec-file", task->spec_file,
                   "File with a specification that exists already, - for standard input")
       ->type_name("FILE");
@@ -94,8 +106,8 @@ void AddRun(CLI::App* group, Options* options) {
       ->type_name("WEIGHT")
       ->excludes(name);
   AddDescription(run, &options->task);
-  AddProfile(run, options);
-  AddCost(run, options);
+  AddChoices(run, &options->task);
+  AddMoney(run, &options->task);
   run->add_flag("--dry-run", options->dry_run, "Stop after policy, run nothing");
   AddSubmission(run, options);
   AddDuration(run, "--timeout", &options->timeout,

@@ -122,6 +122,7 @@ ParsedOptions ParseOptions(const std::vector<std::string>& arguments,
   AddApprovalCommands(&app, &options);
   AddStopCommands(&app, &options);
   AddTargetCommands(&app, &options);
+  AddBudgetCommands(&app, &options);
   AddPolicyCommands(&app, &options);
   AddOtherCommands(&app, &options);
 

@@ -33,6 +33,8 @@ enum class Command {
   kStopLift,
   kTargetList,
   kTargetClear,
+  kBudgetList,
+  kBudgetSet,
   kAuditVerify,
   kWorkerList,
   kPolicyReplay,
@@ -69,6 +71,11 @@ struct TaskOptions {
   std::string base_ref;
   v1::Profile profile = v1::PROFILE_UNSPECIFIED;
   int64_t max_cost_microusd = 0;  // 0: what the workflow says
+  std::string project;
+  std::string budget_override;
+  std::string initiative;
+  bool requires_ui_testing = false;
+  v1::ContextKind context = v1::CONTEXT_KIND_UNSPECIFIED;
 };
 
 // Fields of commands other than `command` keep their defaults.
@@ -81,7 +88,8 @@ struct Options {
   std::string caller;          // who the caller claims to be; empty: says nothing
   Output output = Output::kText;
 
-  std::string name;  // of the action, workflow, execution, stop or target; or a workflow's file
+  // Of the action, workflow, execution, stop, target or project; or a workflow's file.
+  std::string name;
 
   std::vector<std::string> parameters;  // name=value
   std::string parameters_file;          // "-" is standard input
@@ -117,6 +125,8 @@ struct Options {
   long long offset = 0;
 
   std::string plan_digest;  // empty: that of the open approval
+
+  int64_t limit_microusd = 0;  // of a project, a month; 0: none
 
   bool stop_all = false;  // of these four exactly one is set
   std::string stop_namespace;

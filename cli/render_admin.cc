@@ -25,6 +25,21 @@ std::string ScopeText(const v1::StopScope& scope) {
 
 std::string OrDash(const std::string& text) { return text.empty() ? "-" : OneLine(text); }
 
+std::string LimitText(const v1::ProjectBudget& budget) {
+  return budget.monthly_limit_microusd() > 0 ? Money(budget.monthly_limit_microusd()) : "no limit";
+}
+
+std::string SpentText(const v1::ProjectBudget& budget) {
+  return Cat(budget.is_upper_bound() ? "<=" : "", Money(budget.spent_microusd()));
+}
+
+std::string LeftText(const v1::ProjectBudget& budget) {
+  if (budget.monthly_limit_microusd() == 0) return "-";
+  const int64_t left =
+      budget.monthly_limit_microusd() - budget.spent_microusd() - budget.reserved_microusd();
+  return left < 0 ? Cat("-", Money(-left)) : Money(left);
+}
+
 // BLOCKED, BACKOFF until …, HELD or FREE.
 std::string StandingText(const v1::TargetStatus& target, absl::Time now) {
   if (!target.blocked_by().empty()) return "BLOCKED";
@@ -95,6 +110,25 @@ std::string ClearedText(const v1::TargetStatus& target) {
   if (target.waiting().empty()) return Cat(text, "Nothing waits for it.\n");
   return Cat(text, "Next of ", target.waiting_size(), " that wait: ", OneLine(target.waiting(0)),
              "\n");
+}
+
+std::string BudgetTable(const google::protobuf::RepeatedPtrField<v1::ProjectBudget>& budgets) {
+  std::vector<std::vector<std::string>> rows = {
+      {"PROJECT", "MONTH", "LIMIT", "SPENT", "RESERVED", "LEFT"}};
+  for (const v1::ProjectBudget& budget : budgets) {
+    rows.push_back({OneLine(budget.project()), OneLine(budget.month()), LimitText(budget),
+                    SpentText(budget), Money(budget.reserved_microusd()), LeftText(budget)});
+  }
+  return Table(rows);
+}
+
+std::string BudgetText(const v1::ProjectBudget& budget) {
+  const std::string limit = budget.monthly_limit_microusd() > 0
+                                ? Cat(" may cost ", LimitText(budget), " a month")
+                                : " has no limit";
+  return Cat("Set: project ", OneLine(budget.project()), limit, "; in ", OneLine(budget.month()),
+             " ", SpentText(budget), " is spent and ", Money(budget.reserved_microusd()),
+             " reserved.\n");
 }
 
 std::string AuditText(const v1::VerifyAuditResponse& response) {

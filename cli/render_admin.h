@@ -28,6 +28,12 @@ std::string TargetTable(const google::protobuf::RepeatedPtrField<v1::TargetStatu
 // That the block is gone, and who is next.
 std::string ClearedText(const v1::TargetStatus& target);
 
+// A line for each project.
+std::string BudgetTable(const google::protobuf::RepeatedPtrField<v1::ProjectBudget>& budgets);
+
+// What a project may cost now, and has cost.
+std::string BudgetText(const v1::ProjectBudget& budget);
+
 // That the audit log is whole, or what is not as it was written; and the ends of its chains.
 std::string AuditText(const v1::VerifyAuditResponse& response);
 

@@ -172,6 +172,7 @@ std::vector<std::vector<std::string>> TaskRows(const Execution& execution) {
   if (execution.context() != v1::CONTEXT_KIND_UNSPECIFIED)
     rows.push_back(
         {"context", EnumWord(*v1::ContextKind_descriptor(), execution.context(), "CONTEXT_KIND_")});
+  rows.push_back({"project", OneLine(execution.project())});
   rows.push_back({"repository", OneLine(work.repository())});
   rows.push_back({"workspace", OneLine(work.path())});
   rows.push_back({"branch", OneLine(work.branch())});

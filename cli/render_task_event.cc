@@ -96,6 +96,14 @@ std::string PauseText(const v1::PauseRequested& pause) {
              Because(pause.reason()));
 }
 
+std::string BudgetWarningText(const v1::BudgetWarning& warning) {
+  std::string text =
+      Cat(Money(warning.spent_microusd()), " of ", Money(warning.max_cost_microusd()), " is spent");
+  if (!warning.project().empty()) Append(&text, " by project ", warning.project(), " this month");
+  if (warning.overridden()) Append(&text, "; the task goes on beyond it");
+  return OneLine(text);
+}
+
 }  // namespace
 
 std::optional<EventWords> TaskEventWords(const ExecutionEvent& event) {
@@ -117,9 +125,7 @@ std::optional<EventWords> TaskEventWords(const ExecutionEvent& event) {
     case ExecutionEvent::kUsageRecorded:
       return EventWords{"usage", BilledText(event.usage_recorded())};
     case ExecutionEvent::kBudgetWarning:
-      return EventWords{"budget", Cat(Money(event.budget_warning().spent_microusd()), " of ",
-                                      Money(event.budget_warning().max_cost_microusd()),
-                                      " is spent or reserved")};
+      return EventWords{"budget", BudgetWarningText(event.budget_warning())};
     case ExecutionEvent::kPauseRequested:
       return EventWords{"pause", PauseText(event.pause_requested())};
     default:
@@ -132,6 +138,9 @@ std::string TaskRequestText(const v1::TaskRequest& request) {
                          " ", request.description().title());
   if (request.max_cost_microusd() > 0)
     Append(&text, " (at most ", Money(request.max_cost_microusd()), ")");
+  if (!request.project().empty()) Append(&text, " (project ", request.project(), ")");
+  if (!request.budget_override().empty())
+    Append(&text, " (beyond its budget: ", request.budget_override(), ")");
   if (!request.from_step().empty()) Append(&text, " (from step ", request.from_step(), ")");
   return OneLine(text);
 }

@@ -41,6 +41,8 @@ absl::Status AddDescription(const TaskOptions& options, v1::TaskDescription* tas
   task->set_title(options.title);
   task->set_description(options.description);
   task->set_category(options.category);
+  task->set_initiative(options.initiative);
+  task->set_requires_ui_testing(options.requires_ui_testing);
   CAPSTAN_ASSIGN_OR_RETURN(const auto criteria, SplitPairs("--criterion", options.criteria));
   for (const auto& [id, text] : criteria) {
     v1::SuccessCriterion& criterion = *task->add_criteria();
@@ -87,6 +89,9 @@ absl::StatusOr<v1::RunTaskRequest> MakeTaskRequest(const Options& options) {
   }
   request.set_max_cost_microusd(options.task.max_cost_microusd);
   request.set_profile(options.task.profile);
+  request.set_project(options.task.project);
+  request.set_budget_override(options.task.budget_override);
+  request.set_context(options.task.context);
   return request;
 }
 

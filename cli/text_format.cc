@@ -103,12 +103,6 @@ std::string Tokens(int64_t count) {
   return absl::StrFormat("%.1fM", static_cast<double>(count) / 1e6);
 }
 
-std::string Money(int64_t microusd) {
-  const double usd = static_cast<double>(microusd) / 1e6;
-  const bool small = microusd > 0 && microusd < 10'000;
-  return small ? absl::StrFormat("$%.4f", usd) : absl::StrFormat("$%.2f", usd);
-}
-
 absl::Time ToTime(const google::protobuf::Timestamp& time) {
   return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
 }

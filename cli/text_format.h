@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "core/money.h"
 
 namespace capstan::cli {
 
@@ -35,8 +36,6 @@ absl::Time ToTime(const google::protobuf::Timestamp& time);
 std::string Elapsed(absl::Duration duration);
 // 950, 12.3k, 1.2M.
 std::string Tokens(int64_t count);
-// $1.23, and $0.0042 for less than a cent; from millionths of a US dollar.
-std::string Money(int64_t microusd);
 
 // 5m, 90s.
 std::string Length(const google::protobuf::Duration& duration);

@@ -69,6 +69,7 @@ void ApplyTaskAccepted(const v1::TaskRequest& request, Execution& execution) {
   *execution.mutable_task() = request.description();
   execution.set_context(request.context());
   execution.set_max_cost_microusd(request.max_cost_microusd());
+  execution.set_project(request.project());
   for (const std::string& name : request.steps()) {
     StepStatus& step = *execution.add_steps();
     step.set_name(name);

@@ -5,6 +5,7 @@
 #include "server/emergency_stops.h"
 #include "server/methods.h"
 #include "server/policy_decisions.h"
+#include "server/project_budgets.h"
 #include "server/proto_time.h"
 #include "server/rpc.h"
 #include "server/targets.h"
@@ -86,6 +87,21 @@ grpc::ServerUnaryReactor* AdminServiceImpl::ListPolicyDecisions(
   return AnswerOnPool(parts_, kListPolicyDecisions, context, [this, request, response](Rpc&) {
     return ListDecisionsNow(parts_, *request, *response);
   });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::SetProjectBudget(
+    grpc::CallbackServerContext* context, const v1::SetProjectBudgetRequest* request,
+    v1::SetProjectBudgetResponse* response) {
+  return AnswerOnPool(parts_, kSetProjectBudget, context, [this, request, response](Rpc& rpc) {
+    return SetBudgetNow(parts_, rpc.caller(), *request, *response);
+  });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::ListProjectBudgets(
+    grpc::CallbackServerContext* context, const v1::ListProjectBudgetsRequest*,
+    v1::ListProjectBudgetsResponse* response) {
+  return AnswerOnPool(parts_, kListProjectBudgets, context,
+                      [this, response](Rpc&) { return ListBudgetsNow(parts_, *response); });
 }
 
 grpc::ServerUnaryReactor* AdminServiceImpl::VerifyAudit(grpc::CallbackServerContext* context,

@@ -31,6 +31,12 @@ class AdminServiceImpl final : public v1::AdminService::CallbackService {
   grpc::ServerUnaryReactor* ListPolicyDecisions(grpc::CallbackServerContext* context,
                                                 const v1::ListPolicyDecisionsRequest* request,
                                                 v1::ListPolicyDecisionsResponse* response) override;
+  grpc::ServerUnaryReactor* SetProjectBudget(grpc::CallbackServerContext* context,
+                                             const v1::SetProjectBudgetRequest* request,
+                                             v1::SetProjectBudgetResponse* response) override;
+  grpc::ServerUnaryReactor* ListProjectBudgets(grpc::CallbackServerContext* context,
+                                               const v1::ListProjectBudgetsRequest* request,
+                                               v1::ListProjectBudgetsResponse* response) override;
   grpc::ServerUnaryReactor* VerifyAudit(grpc::CallbackServerContext* context,
                                         const v1::VerifyAuditRequest* request,
                                         v1::VerifyAuditResponse* response) override;

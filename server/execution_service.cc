@@ -145,6 +145,10 @@ absl::Status ExplainNow(const Parts& parts, const v1::ExplainExecutionRequest& r
   CAPSTAN_ASSIGN_OR_RETURN(situation.standing, parts.reader.ReadStanding(id));
   CAPSTAN_ASSIGN_OR_RETURN(situation.target,
                            parts.admin.ReadTarget(TargetKey(situation.execution.target())));
+  if (situation.execution.block_reason() == v1::Execution::BLOCK_REASON_BUDGET) {
+    CAPSTAN_ASSIGN_OR_RETURN(situation.project,
+                             parts.tasks.ReadProject(situation.execution.project()));
+  }
   response = Explain(situation);
   return absl::OkStatus();
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/machine/states.h"
+#include "core/money.h"
 #include "core/target_name.h"
 #include "core/text.h"
 #include "server/proto_time.h"
@@ -193,6 +194,11 @@ class Explanation {
         Add(code, execution.message(), "",
             "capstan stop list, then capstan stop lift NAME --reason=WHY");
         break;
+      case Execution::BLOCK_REASON_BUDGET:
+        Add(code, BudgetText(), "",
+            Cat("by itself when others have ended, or with the next month; capstan budget set ",
+                execution.project(), " AMOUNT --reason=WHY"));
+        break;
       case Execution::BLOCK_REASON_PARENT_LIMIT:
         Add(code, execution.message(), "",
             Cat("by itself when another execution of ", execution.parent().name(), " ends"));
@@ -201,6 +207,19 @@ class Explanation {
         Add(code, execution.message(), "", "by itself");
     }
     if (execution.has_blocked_until()) Next(execution.blocked_until());
+  }
+
+  std::string BudgetText() const {
+    const storage::ProjectRow& project = situation_.project;
+    std::string text =
+        Cat("of the budget of project ", situation_.execution.project(), " for ", project.month,
+            ", ", project.limit > 0 ? Money(project.limit) : "which has no limit any more", ", ",
+            Money(project.spent), " is spent and ", Money(project.reserved), " reserved");
+    for (const storage::ProjectRow::Reservation& one : project.largest) {
+      Append(&text, &one == project.largest.data() ? ": " : ", ", Money(one.reserved), " by ",
+             ExecutionName(one.execution));
+    }
+    return text;
   }
 
   std::string PlaceInLine() const {

@@ -10,7 +10,8 @@ namespace capstan::server {
 struct Situation {
   v1::Execution execution;
   storage::StandingRow standing;
-  storage::TargetRow target;  // of its target
+  storage::TargetRow target;    // of its target
+  storage::ProjectRow project;  // of a task's project, while it waits for its budget
 };
 
 v1::ExplainExecutionResponse Explain(const Situation& situation);

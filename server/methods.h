@@ -37,6 +37,9 @@ inline constexpr std::string_view kListTargets = "capstan.v1.AdminService/ListTa
 inline constexpr std::string_view kClearTargetBlock = "capstan.v1.AdminService/ClearTargetBlock";
 inline constexpr std::string_view kListPolicyDecisions =
     "capstan.v1.AdminService/ListPolicyDecisions";
+inline constexpr std::string_view kSetProjectBudget = "capstan.v1.AdminService/SetProjectBudget";
+inline constexpr std::string_view kListProjectBudgets =
+    "capstan.v1.AdminService/ListProjectBudgets";
 inline constexpr std::string_view kVerifyAudit = "capstan.v1.AdminService/VerifyAudit";
 inline constexpr std::string_view kRunTask = "capstan.v1.ExecutionService/RunTask";
 inline constexpr std::string_view kPauseExecution = "capstan.v1.ExecutionService/PauseExecution";
@@ -50,16 +53,18 @@ inline constexpr std::string_view kHealthWatch = "grpc.health.v1.Health/Watch";
 
 inline std::vector<std::string> AllMethods() {
   std::vector<std::string> all;
-  for (std::string_view method :
-       {kExecuteAction,  kBatchExecuteActions, kWatchExecution,      kWatchExecutions,
-        kGetExecution,   kListExecutions,      kListEvents,          kCancelExecution,
-        kReadLog,        kListActions,         kGetAction,           kListWorkers,
-        kRetryExecution, kRollbackExecution,   kExplainExecution,    kListApprovals,
-        kDecideApproval, kEmergencyStop,       kListEmergencyStops,  kLiftEmergencyStop,
-        kListTargets,    kClearTargetBlock,    kListPolicyDecisions, kVerifyAudit,
-        kRunTask,        kPauseExecution,      kResumeExecution,     kReadTranscript,
-        kListWorkflows,  kGetWorkflow,         kPutWorkflow,         kHealthCheck,
-        kHealthWatch}) {
+  for (std::string_view method : {kExecuteAction,      kBatchExecuteActions, kWatchExecution,
+                                  kWatchExecutions,    kGetExecution,        kListExecutions,
+                                  kListEvents,         kCancelExecution,     kReadLog,
+                                  kListActions,        kGetAction,           kListWorkers,
+                                  kRetryExecution,     kRollbackExecution,   kExplainExecution,
+                                  kListApprovals,      kDecideApproval,      kEmergencyStop,
+                                  kListEmergencyStops, kLiftEmergencyStop,   kListTargets,
+                                  kClearTargetBlock,   kListPolicyDecisions, kVerifyAudit,
+                                  kSetProjectBudget,   kListProjectBudgets,  kRunTask,
+                                  kPauseExecution,     kResumeExecution,     kReadTranscript,
+                                  kListWorkflows,      kGetWorkflow,         kPutWorkflow,
+                                  kHealthCheck,        kHealthWatch}) {
     all.emplace_back(method);
   }
   return all;

@@ -51,6 +51,8 @@ void FillTask(const v1::RunTaskRequest& request, const v1::Workflow& workflow,
   task.set_context(ResolvedContext(request.context(), request.has_repository()));
   task.set_profile(request.profile() == v1::PROFILE_UNSPECIFIED ? v1::PROFILE_SAFE
                                                                 : request.profile());
+  task.set_project(request.project());
+  task.set_budget_override(request.budget_override());
   for (const v1::WorkflowStep& step : workflow.steps()) task.add_steps(step.name());
 }
 
@@ -98,6 +100,8 @@ void Submit(const Parts& parts, Rpc& rpc, NewTask task, SubmitDone done) {
                                {"caller", execution.caller},
                                {"workflow", task.accepted.task().workflow()},
                                {"workflow_digest", task.accepted.task().workflow_digest()},
+                               {"project", task.accepted.task().project()},
+                               {"budget_override", task.accepted.task().budget_override()},
                                {"event_sha256", Sha256Hex(execution.accepted)}});
   Store(parts, std::move(span), std::move(execution), std::move(done));
 }

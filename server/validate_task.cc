@@ -49,6 +49,17 @@ std::optional<WorkflowName> ParseWorkflow(std::string_view text) {
   return out;
 }
 
+// [a-z0-9][a-z0-9._-]{0,62}.
+void CheckProject(const std::string& project, Violations& violations) {
+  const auto fits = [](char c) {
+    return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '.' || c == '_' || c == '-';
+  };
+  const bool begins =
+      !project.empty() && (absl::ascii_islower(project[0]) || absl::ascii_isdigit(project[0]));
+  if (begins && project.size() <= 63 && std::all_of(project.begin(), project.end(), fits)) return;
+  violations.Add("project", Cat("got ", Quote(project), ", want [a-z0-9][a-z0-9._-]{0,62}"));
+}
+
 void AtMost(const char* field, const std::string& text, std::size_t most, Violations& violations) {
   if (text.size() <= most) return;
   violations.Add(field, Cat("got ", text.size(), " bytes, want at most ", most));
@@ -235,6 +246,12 @@ absl::StatusOr<WorkflowName> CheckRunTask(const v1::RunTaskRequest& request) {
     violations.Add("max_cost_microusd",
                    Cat("got ", request.max_cost_microusd(), ", want 0 or more"));
   }
+  if (!request.project().empty()) CheckProject(request.project(), violations);
+  AtMost("budget_override", request.budget_override(), kMaxReasonBytes, violations);
+  if (!request.budget_override().empty() && request.project().empty()) {
+    violations.Add("project",
+                   "got nothing, want the project whose budget budget_override is about");
+  }
   if (!v1::Profile_IsValid(request.profile())) {
     violations.Add("profile", Cat("got ", static_cast<int>(request.profile()),
                                   ", want PROFILE_AUTO, PROFILE_FAST, PROFILE_SAFE or "
@@ -284,6 +301,17 @@ absl::Status CheckReadTranscript(const v1::ReadTranscriptRequest& request) {
   if (request.step().size() > 63)
     violations.Add("step", Cat("got ", Quote(request.step()), ", want a step's name"));
   return violations.ToStatus();
+}
+
+absl::Status CheckSetProjectBudget(const v1::SetProjectBudgetRequest& request) {
+  Violations violations;
+  CheckProject(request.project(), violations);
+  if (request.monthly_limit_microusd() < 0) {
+    violations.Add("monthly_limit_microusd",
+                   Cat("got ", request.monthly_limit_microusd(), ", want 0 or more"));
+  }
+  CAPSTAN_RETURN_IF_ERROR(violations.ToStatus());
+  return CheckReason(request.reason());
 }
 
 absl::Status CheckPutWorkflow(const std::string& yaml, const std::string& file) {

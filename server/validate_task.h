@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "capstan/v1/admin_service.pb.h"
 #include "capstan/v1/execution_service.pb.h"
 #include "capstan/v1/workflow.pb.h"
 
@@ -37,6 +38,7 @@ absl::StatusOr<WorkflowName> CheckWorkflowName(std::string_view name);
 
 absl::Status CheckPause(const std::string& reason);
 absl::Status CheckReadTranscript(const v1::ReadTranscriptRequest& request);
+absl::Status CheckSetProjectBudget(const v1::SetProjectBudgetRequest& request);
 absl::Status CheckPutWorkflow(const std::string& yaml, const std::string& file);
 
 }  // namespace capstan::server

@@ -1,5 +1,5 @@
-// What operators read and change: emergency stops, targets, open approvals, policy decisions, the
-// audit log.
+// What operators read and change: emergency stops, targets, budgets of projects, open approvals,
+// policy decisions, the audit log.
 // Blocking, thread-safe (one connection). What changes something is audited in its transaction.
 // Errors:
 // UNAVAILABLE, the database is away; for a change: it may have happened, do it again.
@@ -50,6 +50,13 @@ class AdminStore {
   // Takes a block away and wakes what waits. FAILED_PRECONDITION: it is not blocked.
   virtual absl::StatusOr<TargetRow> ClearTargetBlock(const std::string& key,
                                                      const std::string& audit) = 0;
+
+  // Says what a project may cost in a month (0: no limit), and wakes those that wait for it.
+  virtual absl::StatusOr<ProjectRow> SetProjectBudget(const std::string& project,
+                                                      std::int64_t limit,
+                                                      const std::string& audit) = 0;
+  // Those that have a limit, or have spent or reserved something this month; by name.
+  virtual absl::StatusOr<std::vector<ProjectRow>> ListProjects(int limit) = 0;
 
   // Open approvals above `after`, oldest execution first.
   virtual absl::StatusOr<std::vector<OpenApproval>> ListOpenApprovals(const ExecutionId& after,

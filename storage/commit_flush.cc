@@ -44,6 +44,10 @@ absl::Status Validate(const Commit& c) {
     return absl::InvalidArgumentError("commit: what waits for its target is parked");
   if (c.parent && c.parent->use == ParentUse::kWait && !c.park)
     return absl::InvalidArgumentError("commit: what waits for others of its parent is parked");
+  if (c.budget && c.budget->wait && !c.park)
+    return absl::InvalidArgumentError("commit: what waits for its project's budget is parked");
+  if (c.park && (c.park->reason == ParkReason::kBudget) != (c.budget && c.budget->wait))
+    return absl::InvalidArgumentError("commit: parked for a budget, and says for which");
   if (c.park && IsTerminal(c.state))
     return absl::InvalidArgumentError("commit: what has ended cannot be parked");
   return absl::OkStatus();
@@ -119,34 +123,38 @@ absl::Status FlushingCommitter::Send(std::span<Item*> items, bool again) {
     connection_.Close();
     return lost;
   }
-  std::vector<Item*> rest;
+  // What is sent again may be stored already, and be refused for what it has done itself.
+  std::vector<Unsettled> rest;
+  std::vector<bool> settles(items.size());
   for (std::size_t i = 0; i < items.size(); ++i) {
-    if (!answers[i].has_value()) rest.push_back(items[i]);
+    settles[i] = !answers[i].has_value() || (again && answers[i] != CommitResult::kCommitted);
+    if (settles[i]) rest.push_back({items[i], answers[i]});
   }
   // Before anybody is answered. If this fails the whole flush is sent again; what passed must then
   // be found stored.
   if (!rest.empty()) {
-    const absl::Status settled = Settle(std::move(rest), again);
+    const absl::Status settled = Settle(rest, again);
     if (!settled.ok()) return absl::UnavailableError(settled.message());
   }
   for (std::size_t i = 0; i < items.size(); ++i) {
-    if (answers[i].has_value()) items[i]->done(*answers[i]);
+    if (!settles[i]) items[i]->done(*answers[i]);
   }
   return absl::OkStatus();
 }
 
 absl::StatusOr<FlushingCommitter::Answers> FlushingCommitter::Store(std::span<Item*> items) {
   // One statement is a transaction by itself, which saves two round trips.
-  bool beside = false, stops = false, targets = false, parents = false;
+  bool beside = false, stops = false, targets = false, parents = false, budgets = false;
   for (const Item* item : items) {
     const storage::Commit& c = item->commit;
     stops = stops || c.stop_test != storage::Commit::StopTest::kNone;
     targets = targets || c.target.has_value();
     parents = parents || c.parent.has_value();
+    budgets = budgets || c.budget.has_value();
     beside = beside || c.park || c.decision || !c.artifacts.empty() || !c.approvals.empty() ||
              !c.usage.empty() || c.counts_as_launch || !c.dry_run_key.empty() || !c.audit.empty();
   }
-  const bool alone = !beside && !stops && !targets && !parents;
+  const bool alone = !beside && !stops && !targets && !parents && !budgets;
   Answers answers(items.size());
   Transaction transaction(connection_);
   if (!alone) CAPSTAN_RETURN_IF_ERROR(transaction.Begin());
@@ -160,12 +168,17 @@ absl::StatusOr<FlushingCommitter::Answers> FlushingCommitter::Store(std::span<It
     CAPSTAN_ASSIGN_OR_RETURN(locked, TestTargets(items, answers));
   }
   if (parents) CAPSTAN_RETURN_IF_ERROR(TestParents(items, answers));
+  LockedProjects money;
+  if (budgets) {
+    CAPSTAN_ASSIGN_OR_RETURN(money, TestBudgets(items, answers));
+  }
   CAPSTAN_RETURN_IF_ERROR(PassFence(items, answers));
   if (alone) return answers;
   CAPSTAN_RETURN_IF_ERROR(StoreBeside(items, answers));
   std::vector<ExecutionId> wake;
   if (targets) CAPSTAN_RETURN_IF_ERROR(ChangeTargets(items, answers, locked, wake));
   if (parents) CAPSTAN_RETURN_IF_ERROR(ChangeParents(items, answers, wake));
+  if (budgets) CAPSTAN_RETURN_IF_ERROR(ChangeBudgets(items, answers, money, wake));
   CAPSTAN_RETURN_IF_ERROR(WakeThese(connection_, wake));  // at once: locked in order
   std::vector<std::string> audited;
   for (std::size_t i = 0; i < items.size(); ++i) {
@@ -308,6 +321,33 @@ absl::Status FlushingCommitter::ChangeParents(std::span<Item*> items, const Answ
   return absl::OkStatus();
 }
 
+absl::StatusOr<LockedProjects> FlushingCommitter::TestBudgets(std::span<Item*> items,
+                                                              Answers& answers) {
+  std::vector<const BudgetStep*> steps;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (items[i]->commit.budget && !answers[i]) steps.push_back(&*items[i]->commit.budget);
+  }
+  CAPSTAN_ASSIGN_OR_RETURN(const LockedProjects money, LockProjects(connection_, steps));
+  // Tried on a copy, so that steps of this flush count each other.
+  LockedProjects trial = money;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    const std::optional<BudgetStep>& step = items[i]->commit.budget;
+    if (step && !answers[i] && !TakeStep(*step, trial)) answers[i] = CommitResult::kBudgetRefused;
+  }
+  return money;
+}
+
+absl::Status FlushingCommitter::ChangeBudgets(std::span<Item*> items, const Answers& answers,
+                                              const LockedProjects& money,
+                                              std::vector<ExecutionId>& wake) {
+  std::vector<StoredBudgetStep> steps;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    const storage::Commit& c = items[i]->commit;
+    if (c.budget && answers[i] == CommitResult::kCommitted) steps.push_back({c.id, &*c.budget});
+  }
+  return StoreBudgetSteps(connection_, steps, money, wake);
+}
+
 absl::Status FlushingCommitter::PassFence(std::span<Item*> all, Answers& answers) {
   std::vector<std::size_t> places;  // in `all`, of those that are asked
   for (std::size_t i = 0; i < all.size(); ++i) {
@@ -359,6 +399,7 @@ absl::Status FlushingCommitter::PassFence(std::span<Item*> all, Answers& answers
 
 absl::Status FlushingCommitter::StoreBeside(std::span<Item*> items, const Answers& answers) {
   Array parked(Element::kUuid, 0), park_reasons(Element::kInt2, 0), delays(Element::kInt8, 0);
+  Array projects(Element::kText, 0), needs(Element::kInt8, 0);
   Array decided(Element::kUuid, 0), numbers(Element::kInt4, 0), allows(Element::kBool, 0);
   Array digests(Element::kText, 0), inputs(Element::kText, 0), results(Element::kText, 0);
   Array owners(Element::kUuid, 0), names(Element::kText, 0), types(Element::kText, 0),
@@ -372,6 +413,13 @@ absl::Status FlushingCommitter::StoreBeside(std::span<Item*> items, const Answer
       parked.Add(c.id);
       park_reasons.Add(static_cast<std::int16_t>(c.park->reason));
       delays.Add(std::int64_t{absl::ToInt64Microseconds(c.park->delay)});
+      if (c.budget && c.budget->wait) {
+        projects.Add(c.budget->project);
+        needs.Add(c.budget->wait->needs);
+      } else {
+        projects.AddNull();
+        needs.AddNull();
+      }
     }
     if (c.decision) {
       decides = true;
@@ -393,6 +441,7 @@ absl::Status FlushingCommitter::StoreBeside(std::span<Item*> items, const Answer
   if (parks) {
     Params params;
     params.Add(std::move(parked)).Add(std::move(park_reasons)).Add(std::move(delays));
+    params.Add(std::move(projects)).Add(std::move(needs));
     CAPSTAN_RETURN_IF_ERROR(connection_.Run(sql::kCommitPark, params).status());
   }
   if (decides) {
@@ -493,10 +542,12 @@ absl::Status FlushingCommitter::NoteLaunches(std::span<Item*> items, const Answe
   return connection_.Run(sql::kCommitDryRun, Params().Add(std::move(keys))).status();
 }
 
-absl::Status FlushingCommitter::Settle(std::vector<Item*> items, bool again) {
+absl::Status FlushingCommitter::Settle(const std::vector<Unsettled>& items, bool again) {
   Array ids(Element::kUuid, 0), leases(Element::kInt8, 0), epochs(Element::kInt4, 0);
   Array seqs(Element::kInt4, 0), bodies(Element::kBytes, 0);
-  for (const Item* item : items) {
+  std::vector<CommitResult> results;
+  for (const auto& [item, refused] : items) {
+    results.push_back(refused.value_or(CommitResult::kFenced));
     const storage::Commit& c = item->commit;
     ids.Add(c.id);
     leases.Add(c.lease.id);
@@ -509,10 +560,9 @@ absl::Status FlushingCommitter::Settle(std::vector<Item*> items, bool again) {
   params.Add(std::move(seqs)).Add(std::move(bodies));
   CAPSTAN_ASSIGN_OR_RETURN(const Rows rows, connection_.Run(sql::kCommitSettle, params));
 
-  std::vector<CommitResult> results(items.size(), CommitResult::kFenced);
   for (int row = 0; row < rows.size(); ++row) {
     const auto i = static_cast<std::size_t>(rows.Int(row, 0) - 1);
-    const storage::Commit& c = items[i]->commit;
+    const storage::Commit& c = items[i].item->commit;
     const bool ours = rows.Bool(row, 1);
     const std::int64_t last_seq = rows.Int(row, 2);
     const bool stored = rows.Bool(row, 4);
@@ -520,14 +570,14 @@ absl::Status FlushingCommitter::Settle(std::vector<Item*> items, bool again) {
     // longer matters.
     if (again && stored && (ours || Leaves(c))) {
       results[i] = CommitResult::kCommitted;
-    } else if (ours && last_seq == c.expected_seq) {
+    } else if (!items[i].refused && ours && last_seq == c.expected_seq) {
       if (!c.expected_signals || rows.Int(row, 3) == *c.expected_signals) {
         return absl::AbortedError("commit: the execution changed while it was looked at");
       }
       results[i] = CommitResult::kSignalsMoved;
     }
   }
-  for (std::size_t i = 0; i < items.size(); ++i) items[i]->done(results[i]);
+  for (std::size_t i = 0; i < items.size(); ++i) items[i].item->done(results[i]);
   return absl::OkStatus();
 }
 

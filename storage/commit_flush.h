@@ -11,6 +11,7 @@
 #include "storage/combiner.h"
 #include "storage/committer.h"
 #include "storage/connection.h"
+#include "storage/project_money.h"
 #include "storage/retry.h"
 #include "storage/target_rows.h"
 
@@ -39,8 +40,8 @@ class FlushingCommitter final : public Committer {
 
   void Flush(std::vector<Item> items);
   absl::Status Send(std::span<Item*> items, bool again);
-  // What became of a step in the transaction: kCommitted, refused by target, parent or stops, or
-  // nothing: it did not pass the fence.
+  // What became of a step in the transaction: kCommitted, refused by target, parent, budget or
+  // stops, or nothing: it did not pass the fence.
   using Answers = std::vector<std::optional<CommitResult>>;
   // In the order of `items`.
   absl::StatusOr<Answers> Store(std::span<Item*> items);
@@ -57,13 +58,22 @@ class FlushingCommitter final : public Committer {
   absl::Status TestParents(std::span<Item*> items, Answers& answers);
   absl::Status ChangeParents(std::span<Item*> items, const Answers& answers,
                              std::vector<ExecutionId>& wake);
+  // The same for the budgets of projects: locks them, and refuses what they do not allow.
+  absl::StatusOr<LockedProjects> TestBudgets(std::span<Item*> items, Answers& answers);
+  absl::Status ChangeBudgets(std::span<Item*> items, const Answers& answers,
+                             const LockedProjects& money, std::vector<ExecutionId>& wake);
   // Rows beside the events, of the steps that passed.
   absl::Status StoreBeside(std::span<Item*> items, const Answers& answers);
   absl::Status StoreApprovals(std::span<Item*> items, const Answers& answers);
   absl::Status StoreUsage(std::span<Item*> items, const Answers& answers);
   absl::Status NoteLaunches(std::span<Item*> items, const Answers& answers);
+  // A step that was not stored by this transaction, and why, as far as that is known.
+  struct Unsettled {
+    Item* item = nullptr;
+    std::optional<CommitResult> refused;
+  };
   // Finds out why steps did not pass, and answers them.
-  absl::Status Settle(std::vector<Item*> items, bool again);
+  absl::Status Settle(const std::vector<Unsettled>& items, bool again);
 
   const StoreOptions options_;
   Clock& clock_;

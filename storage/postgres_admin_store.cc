@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/status_macros.h"
+#include "storage/project_money.h"
 #include "storage/schema.h"
 #include "storage/sql.h"
 #include "storage/stop_rows.h"
@@ -141,6 +142,28 @@ absl::StatusOr<TargetRow> PostgresAdminStore::ClearTargetBlock(const std::string
     return true;
   }));
   return cleared;
+}
+
+absl::StatusOr<ProjectRow> PostgresAdminStore::SetProjectBudget(const std::string& project,
+                                                                std::int64_t limit,
+                                                                const std::string& audit) {
+  CAPSTAN_RETURN_IF_ERROR(Change(audit, [&](Connection& connection) -> absl::StatusOr<bool> {
+    CAPSTAN_RETURN_IF_ERROR(SetProjectLimit(connection, project, limit));
+    return true;
+  }));
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows rows, Read(sql::kProjectRead, Params().Add(project)));
+  return ReadProjectRow(rows, project);
+}
+
+absl::StatusOr<std::vector<ProjectRow>> PostgresAdminStore::ListProjects(int limit) {
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows rows,
+                           Read(sql::kProjectList, Params().Add(std::int64_t{limit})));
+  std::vector<ProjectRow> projects;
+  for (int i = 0; i < rows.size(); ++i) {
+    projects.push_back({rows.Text(i, 0), rows.Int(i, 1), rows.Text(i, 2), rows.Int(i, 3),
+                        rows.Int(i, 4), rows.Bool(i, 5)});
+  }
+  return projects;
 }
 
 absl::StatusOr<std::vector<OpenApproval>> PostgresAdminStore::ListOpenApprovals(

@@ -27,6 +27,9 @@ class PostgresAdminStore final : public AdminStore {
   absl::StatusOr<TargetRow> ReadTarget(const std::string& key) override;
   absl::StatusOr<TargetRow> ClearTargetBlock(const std::string& key,
                                              const std::string& audit) override;
+  absl::StatusOr<ProjectRow> SetProjectBudget(const std::string& project, std::int64_t limit,
+                                              const std::string& audit) override;
+  absl::StatusOr<std::vector<ProjectRow>> ListProjects(int limit) override;
   absl::StatusOr<std::vector<OpenApproval>> ListOpenApprovals(const ExecutionId& after,
                                                               int limit) override;
   absl::StatusOr<DecisionPage> ListDecisions(const DecisionRange& range, int limit,

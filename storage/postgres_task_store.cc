@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/failpoint.h"
 #include "core/status_macros.h"
+#include "storage/project_money.h"
 #include "storage/schema.h"
 #include "storage/sql.h"
 
@@ -154,6 +155,13 @@ absl::StatusOr<std::vector<NewArtifact>> PostgresTaskStore::ReadArtifacts(
   for (int i = 0; i < rows.size(); ++i)
     out.push_back({rows.Text(i, 0), rows.Text(i, 1), rows.Text(i, 2)});
   return out;
+}
+
+absl::StatusOr<ProjectRow> PostgresTaskStore::ReadProject(const std::string& project) {
+  absl::MutexLock lock(&mu_);
+  CAPSTAN_ASSIGN_OR_RETURN(const Rows rows,
+                           RunRead(connection_, sql::kProjectRead, Params().Add(project)));
+  return ReadProjectRow(rows, project);
 }
 
 }  // namespace capstan::storage

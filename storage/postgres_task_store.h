@@ -29,6 +29,7 @@ class PostgresTaskStore final : public TaskStore {
                                                             int limit) override;
   absl::StatusOr<std::vector<NewArtifact>> ReadArtifacts(
       const ExecutionId& id, absl::Span<const std::string> names) override;
+  absl::StatusOr<ProjectRow> ReadProject(const std::string& project) override;
 
  private:
   PostgresTaskStore(const StoreOptions& options, const Observer& observer, Clock& clock);

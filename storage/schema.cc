@@ -134,6 +134,7 @@ absl::StatusOr<int> MaintainPartitions(const StoreOptions& options, const Retent
   CAPSTAN_RETURN_IF_ERROR(connection.Run(sql::kWorkerTrim).status());
   CAPSTAN_RETURN_IF_ERROR(connection.Run(sql::kLaunchTrim).status());
   CAPSTAN_RETURN_IF_ERROR(connection.Run(sql::kDryRunTrim).status());
+  CAPSTAN_RETURN_IF_ERROR(connection.Run(sql::kProjectSpendTrim).status());
   return static_cast<int>(made.Int(0, 0) + dropped.Int(0, 0));
 }
 

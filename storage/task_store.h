@@ -1,6 +1,6 @@
-// What only tasks need: definitions of workflows, transcripts, and what steps left behind. Used by
-// servers and workers. Blocking, thread-safe (one connection). UNAVAILABLE: the database is away; a
-// change may have happened, and can be done again.
+// What only tasks need: definitions of workflows, transcripts, what steps left behind, and budgets
+// of projects. Used by servers and workers. Blocking, thread-safe (one connection). UNAVAILABLE:
+// the database is away; a change may have happened, and can be done again.
 #pragma once
 
 #include <cstdint>
@@ -95,6 +95,10 @@ class TaskStore {
   // Those of the named artifacts that exist.
   virtual absl::StatusOr<std::vector<NewArtifact>> ReadArtifacts(
       const ExecutionId& id, absl::Span<const std::string> names) = 0;
+
+  // How the budget of a project stands this month, and who reserves most of it; one without a limit
+  // when nothing was ever said or spent.
+  virtual absl::StatusOr<ProjectRow> ReadProject(const std::string& project) = 0;
 };
 
 }  // namespace capstan::storage

@@ -96,6 +96,7 @@ enum class ParkReason : std::int16_t {
   kParentLimit = 8,
   kPaused = 9,
   kUserInput = 10,
+  kBudget = 12,
 };
 
 // Give the lease back and wait. `delay` counts from the commit on the database's clock.
@@ -159,6 +160,48 @@ struct ParentStep {
 struct ParentLine {
   std::set<ExecutionId> in_flight;
   std::set<ExecutionId> waiting;  // by submission; the first ones are enough
+};
+
+// ---- budgets of projects; amounts in millionths of a US dollar
+
+// What a step does with the budget of the execution's project.
+struct BudgetStep {
+  struct Month {
+    std::string month;  // 2026-11
+    std::int64_t reserved_before = 0;
+    std::int64_t reserved = 0;  // by this execution from now on
+    std::int64_t billed = 0;
+    bool is_upper_bound = false;  // some of `billed`
+    // Something is begun: only while spent and reserved are within the limit; when it is
+    // `unbounded`, only while there is none.
+    bool begins = false;
+    bool unbounded = false;
+  };
+  // It waits until more than `needs` is left in that month, and is only stored while it is not.
+  struct Wait {
+    std::string month;
+    std::int64_t needs = 0;
+  };
+
+  std::string project;
+  std::vector<Month> months;  // each once
+  std::optional<Wait> wait;
+  bool goes_beyond = false;  // the limit is not tested
+};
+
+// How a project stands in a month.
+struct ProjectRow {
+  struct Reservation {
+    ExecutionId execution;
+    std::int64_t reserved = 0;
+  };
+  std::string project;
+  std::int64_t limit = 0;  // 0: none
+  std::string month;       // the current one, in UTC
+  std::int64_t spent = 0;
+  std::int64_t reserved = 0;
+  bool is_upper_bound = false;            // some of `spent`
+  std::vector<Reservation> largest = {};  // of those that reserve; not in lists
 };
 
 // ---- emergency stops
@@ -233,6 +276,7 @@ struct Commit {
   std::vector<NewUsage> usage;
   std::optional<TargetStep> target;
   std::optional<ParentStep> parent;
+  std::optional<BudgetStep> budget;
   // The step launches something (kNotStopped), or waits because it must not (kStopped): only stored
   // if that is how emergency stops in force have it for `launch`.
   enum class StopTest { kNone, kNotStopped, kStopped };
@@ -259,6 +303,8 @@ enum class CommitResult {
                    // decide again
   kParentRefused,  // there is a place among the executions of the parent, or there is none, other
                    // than the step needs; nothing was stored: look and decide again
+  kBudgetRefused,  // less of the project's budget is left than the step needs, or more than what
+                   // waits for it says; nothing was stored: read it and decide again
   kStopMoved,      // stops in force are not as the step needs; nothing was stored: read them and
                    // decide again
 };

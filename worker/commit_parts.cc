@@ -41,6 +41,8 @@ storage::ParkReason ParkReasonOf(Execution::State state, Execution::BlockReason 
       return storage::ParkReason::kPaused;
     case Execution::BLOCK_REASON_USER_INPUT:
       return storage::ParkReason::kUserInput;
+    case Execution::BLOCK_REASON_BUDGET:
+      return storage::ParkReason::kBudget;
     default:
       return storage::ParkReason::kRetry;
   }

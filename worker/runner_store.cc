@@ -50,6 +50,8 @@ Runner::Stored Runner::Store(const RunPtr& run, Transition& transition, Input& i
       return LookAtParent(*run, input).ok() ? Stored::kAskAgain : AskAnew(run, input);
     case CommitResult::kStopMoved:
       return LookAtStops(*run, transition, input).ok() ? Stored::kAskAgain : AskAnew(run, input);
+    case CommitResult::kBudgetRefused:  // actions have none
+      return AskAnew(run, input);
     case CommitResult::kSignalsMoved:
       break;
   }

@@ -6,12 +6,21 @@
 #include "core/machine/event_writer.h"
 #include "core/status_macros.h"
 #include "core/task/step_values.h"
+#include "core/task/task_budget.h"
 #include "core/workflow/condition.h"
 
 namespace capstan::task {
 
 using machine::ToProto;
 using v1::ApprovalSummary;
+
+namespace {
+
+bool IsMost(std::int64_t spent, std::int64_t limit) {
+  return static_cast<double>(spent) >= kBudgetWarning * static_cast<double>(limit);
+}
+
+}  // namespace
 
 Builder::Builder(const Task& task, absl::Time now)
     : task_(task), now_(now), cause_(absl::StrCat("event/", task.seq)), steps_(task.steps) {
@@ -26,6 +35,7 @@ Builder::Builder(const Task& task, absl::Time now)
     added.set_name(step.name());
     added.set_state(StepStatus::STATE_PENDING);
   }
+  WarnOfProject();
 }
 
 TaskState::Step& Builder::Step(const std::string& name) {
@@ -113,14 +123,27 @@ void Builder::Bill(TaskState::Step& step, const v1::UsageRecorded& usage) {
   totals.set_output_tokens(totals.output_tokens() + usage.output_tokens());
   totals.set_cost_microusd(totals.cost_microusd() + usage.cost_microusd());
   totals.set_is_upper_bound(totals.is_upper_bound() || usage.is_upper_bound());
+  WarnOfProject();
   const std::int64_t limit = task_.request.task().max_cost_microusd();
   if (limit == 0 || out_.data.budget_warned()) return;
-  if (static_cast<double>(totals.cost_microusd()) < kBudgetWarning * static_cast<double>(limit))
-    return;
+  if (!IsMost(totals.cost_microusd(), limit)) return;
   out_.data.set_budget_warned(true);
   v1::BudgetWarning& warning = *Event().mutable_budget_warning();
   warning.set_spent_microusd(totals.cost_microusd());
   warning.set_max_cost_microusd(limit);
+}
+
+void Builder::WarnOfProject() {
+  if (!task_.project.has_value() || task_.project->limit == 0) return;
+  const ProjectStanding& standing = *task_.project;
+  if (out_.data.project().warned_month() == standing.month) return;
+  const std::int64_t spent = standing.spent + BilledIn(standing.month, task_, out_.events);
+  if (!IsMost(spent, standing.limit)) return;
+  out_.data.mutable_project()->set_warned_month(standing.month);
+  v1::BudgetWarning& warning = *Event().mutable_budget_warning();
+  warning.set_project(task_.request.task().project());
+  warning.set_spent_microusd(spent);
+  warning.set_max_cost_microusd(standing.limit);
 }
 
 Transition Builder::Block(Execution::BlockReason reason, std::string message, absl::Time until) {

@@ -24,6 +24,7 @@ class Builder {
   // Whether a condition of a step holds, as of this transition.
   bool Holds(const v1::StepCondition& condition, const TaskState::Step& step) const;
   Transition& out() { return out_; }
+  const Transition& out() const { return out_; }
 
   TaskState::Step& Step(const std::string& name);
   const v1::WorkflowStep& Definition(const std::string& name) const;
@@ -41,7 +42,7 @@ class Builder {
   // The approval that a step waits for comes to this end.
   void EndApproval(TaskState::Step& step, v1::ApprovalSummary::State state, std::string message);
 
-  // Something was billed for a step.
+  // Something was billed for a step's iteration.
   void Bill(TaskState::Step& step, const v1::UsageRecorded& usage);
 
   // BLOCKED until `until` at the latest; the lease is given back.
@@ -51,6 +52,9 @@ class Builder {
   Transition End(Execution::State state, Execution::FailureReason reason, std::string message);
 
  private:
+  // When most of the budget of the project is spent, that is said once a month.
+  void WarnOfProject();
+
   const Task& task_;
   const absl::Time now_;
   std::string cause_;

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/machine/event_writer.h"
+#include "core/task/task_budget.h"
 #include "core/task/task_builder.h"
 #include "core/workflow/loader.h"
 
@@ -259,6 +260,8 @@ void TakeNote(Builder& b, TaskState::Step& step, const IterationEnded& ended) {
   finished.mutable_duration()->set_seconds(micros / 1000000);
   finished.mutable_duration()->set_nanos(static_cast<std::int32_t>(micros % 1000000 * 1000));
   step.set_reserved_microusd(0);
+  if (b.Definition(ended.step).has_llm() && b.data().has_project())
+    b.data().mutable_project()->clear_needs_microusd();
   for (const v1::UsageRecorded& usage : ended.usage) b.Bill(step, usage);
   for (const auto& [artifact, digest] : {std::pair(ended.answer_artifact, ended.answer_digest),
                                          std::pair(ended.text_artifact, ended.text_digest)}) {
@@ -349,6 +352,10 @@ Transition Failed(Builder b, const IterationEnded& ended) {
     b.Finished(step, StepStatus::STATE_FAILED, ended.reason, ended.message);
     return Finish(std::move(b), Execution::STATE_FAILED, ended.reason,
                   absl::StrCat("step ", ended.step, ": ", ended.message));
+  }
+  if (WantsMoreOfProject(b, step, ended.reason)) {
+    TryAgain(step, b.now());
+    return Advance(std::move(b));
   }
   if (!ended.transient) {
     return StepFailed(std::move(b), ended.step, ended.reason, ended.message,
@@ -449,8 +456,11 @@ Transition On(const Task& task, const Tick&, absl::Time now) {
 // What a blocked task waits for has not come.
 bool GoesOnWaiting(const TaskState& data) {
   if (data.has_ending()) return false;
-  // The stop may have been lifted meanwhile: that is looked at.
-  if (data.block_reason() == Execution::BLOCK_REASON_STOPPED) return false;
+  // The stop may have been lifted, and the budget raised, meanwhile: that is looked at.
+  if (data.block_reason() == Execution::BLOCK_REASON_STOPPED ||
+      data.block_reason() == Execution::BLOCK_REASON_BUDGET) {
+    return false;
+  }
   if (data.block_reason() == Execution::BLOCK_REASON_PAUSED) return data.paused();
   return Waiting(data).has_value();
 }

@@ -36,6 +36,14 @@ using machine::Execution;
 using v1::IterationFinished;
 using v1::StepStatus;
 
+// How the budget of a project stands in a month; amounts in millionths of a US dollar.
+struct ProjectStanding {
+  std::string month;          // 2026-11, in UTC
+  std::int64_t limit = 0;     // 0: none
+  std::int64_t spent = 0;     // billed
+  std::int64_t reserved = 0;  // for what runs, of all its tasks
+};
+
 // A task as its holder knows it.
 struct Task {
   v1::Accepted request;
@@ -50,6 +58,8 @@ struct Task {
   std::optional<machine::StoppedBy> stopped = std::nullopt;
   // The worker that holds it is about to go: nothing begins here. Not stored.
   bool leaving = false;
+  // Of the budget of its project, as it was a moment ago. Not stored; whoever stores tests it.
+  std::optional<ProjectStanding> project = std::nullopt;
   // Variables of the worker's environment that workflows may read.
   std::map<std::string, std::string> environment = {};
 };
@@ -179,6 +189,9 @@ struct Transition {
   // The task waits for emergency stops to be lifted: only to be stored while one covers it. And
   // what begins (`run` is not empty) is only to be stored while none does.
   bool stopped = false;
+  // The task waits for the budget of its project in this month: only to be stored while no more of
+  // it is left than data.project().needs_microusd().
+  std::optional<std::string> waits_for_project;
 
   // To do once stored: first `run`, then `stop`, then the others. What is running already is not
   // started again.
@@ -204,7 +217,9 @@ inline constexpr absl::Duration kLongestPark = absl::Hours(24 * 365);
 inline constexpr absl::Duration kStepTimeout = absl::Minutes(60);
 inline constexpr absl::Duration kTurnTimeout = absl::Minutes(10);
 inline constexpr absl::Duration kTaskTimeout = absl::Hours(24);
-// Of the budget: from here on people are warned.
+// While a model step waits for the budget of its project beside others that run.
+inline constexpr absl::Duration kProjectLook = absl::Seconds(30);
+// Of a budget: from here on people are warned.
 inline constexpr double kBudgetWarning = 0.8;
 
 // `now` is database time.

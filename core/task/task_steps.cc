@@ -8,6 +8,7 @@
 #include "core/ids.h"
 #include "core/machine/approvals.h"
 #include "core/machine/event_writer.h"
+#include "core/task/task_budget.h"
 #include "core/task/task_builder.h"
 #include "core/workflow/loader.h"
 
@@ -199,28 +200,6 @@ bool RunsAlready(const Builder& b, const TaskState::Step& step) {
          });
 }
 
-// What of the budget is neither spent nor reserved.
-std::int64_t BudgetLeft(const Builder& b) {
-  std::int64_t left =
-      b.task().request.task().max_cost_microusd() - b.data().usage().cost_microusd();
-  for (const TaskState::Step& step : b.data().steps()) left -= step.reserved_microusd();
-  return left;
-}
-
-// Nothing is left now, and there may be when what runs has ended.
-bool BudgetIsReserved(const Builder& b) {
-  const std::int64_t limit = b.task().request.task().max_cost_microusd();
-  return limit > 0 && BudgetLeft(b) <= 0 && b.data().usage().cost_microusd() < limit;
-}
-
-// What may be spent on one more iteration, 0 meaning any amount; nullopt: nothing is left.
-std::optional<std::int64_t> Reserve(const Builder& b, const v1::ModelStep& model) {
-  if (b.task().request.task().max_cost_microusd() == 0) return 0;
-  const std::int64_t left = BudgetLeft(b);
-  if (left <= 0) return std::nullopt;
-  return model.max_cost_microusd() > 0 ? std::min(left, model.max_cost_microusd()) : left;
-}
-
 // When a step's time is up.
 absl::Time EndOf(const Builder& b, const TaskState::Step& step) {
   const absl::Duration timeout = ToDuration(b.Definition(step.name()).timeout());
@@ -245,7 +224,7 @@ std::optional<Transition> StartIteration(Builder& b, const std::string& name) {
                     Execution::FAILURE_REASON_BUDGET_EXCEEDED,
                     absl::StrCat("step ", name, " cannot go on: what the task may cost is spent"));
     }
-    step.set_reserved_microusd(*reserved);
+    ReserveOfProject(b, step, *reserved);
   }
   step.set_not_before(0);
   b.SetState(step, StepStatus::STATE_RUNNING);
@@ -277,7 +256,7 @@ bool Pass(Builder& b, std::optional<Transition>& end) {
       continue;
     }
     if (step.state() == StepStatus::STATE_RUNNING && step.not_before() != 0) {
-      if (definition.has_llm() && BudgetIsReserved(b)) continue;
+      if (definition.has_llm() && MustWaitToPay(b)) continue;
       if (b.now() < absl::FromUnixMicros(step.not_before())) continue;
       if ((end = StartIteration(b, step.name()))) return false;
       continue;
@@ -295,36 +274,49 @@ bool Pass(Builder& b, std::optional<Transition>& end) {
       continue;
     }
     if (!step.gate_passed()) continue;
+    if (definition.has_llm() && MustWaitToPay(b)) continue;
     if (!definition.has_gate_only() && b.data().workspace().path().empty()) {
       b.out().prepare = true;
       continue;
     }
-    if (definition.has_llm() && BudgetIsReserved(b)) continue;
     if ((end = StartStep(b, definition))) return false;
     changed = changed || IsDone(step);
   }
   return changed;
 }
 
-// When an iteration that waits can begin.
-absl::Time NextTry(const TaskState& data) {
+bool IsBetweenIterations(const TaskState::Step& step) {
+  return step.state() == StepStatus::STATE_RUNNING && step.not_before() != 0 && !step.question();
+}
+
+// When an iteration that waits can begin, after `above`.
+absl::Time NextTry(const TaskState& data, absl::Time above) {
   absl::Time next = absl::InfiniteFuture();
   for (const TaskState::Step& step : data.steps()) {
-    if (step.state() == StepStatus::STATE_RUNNING && step.not_before() != 0 && !step.question())
-      next = std::min(next, absl::FromUnixMicros(step.not_before()));
+    const absl::Time then = absl::FromUnixMicros(step.not_before());
+    if (IsBetweenIterations(step) && then > above) next = std::min(next, then);
   }
   return next;
+}
+
+// Only for want of budget does a step not begin.
+bool WaitsForProject(Builder& b) {
+  if (!ProjectIsSpent(b)) return false;
+  const auto& steps = b.workflow().steps();
+  return std::any_of(steps.begin(), steps.end(), [&](const v1::WorkflowStep& definition) {
+    if (!definition.has_llm()) return false;
+    const TaskState::Step& step = b.Step(definition.name());
+    if (IsBetweenIterations(step)) return absl::FromUnixMicros(step.not_before()) <= b.now();
+    return step.state() == StepStatus::STATE_PENDING && step.gate_passed() &&
+           IsReady(b, definition);
+  });
 }
 
 // When something is to be done although nothing has ended. What only waits for others to end, or
 // for ResumeExecution, is not in the future.
 std::optional<absl::Time> NextLook(Builder& b) {
-  absl::Time look = absl::InfiniteFuture();
-  for (const TaskState::Step& step : b.data().steps()) {
-    if (step.state() != StepStatus::STATE_RUNNING || step.question()) continue;
-    const absl::Time next = absl::FromUnixMicros(step.not_before());
-    if (next > b.now()) look = std::min(look, next);
-  }
+  absl::Time look = NextTry(b.data(), b.now());
+  if (WaitsForProject(b)) look = std::min(look, b.now() + kProjectLook);
   if (const auto waiting = Waiting(b.data()))
     look = std::min(look, absl::FromUnixMicros(b.Step(*waiting).approval().expires()));
   if (b.task().stopped.has_value()) look = std::min(look, b.now() + kStoppedLook);
@@ -346,7 +338,15 @@ Transition Wait(Builder b) {
     return b.Block(Execution::BLOCK_REASON_PAUSED, "paused; ResumeExecution lets it go on",
                    absl::InfiniteFuture());
   }
-  const absl::Time next = b.task().leaving ? b.now() : NextTry(b.data());
+  const std::optional<std::string> waiting = Waiting(b.data());
+  if (!b.task().leaving && WaitsForProject(b)) {
+    absl::Time next = NextTry(b.data(), b.now());
+    if (waiting.has_value())
+      next = std::min(next, absl::FromUnixMicros(b.Step(*waiting).approval().expires()));
+    return BlockForProject(std::move(b), next);
+  }
+  const absl::Time next =
+      b.task().leaving ? b.now() : NextTry(b.data(), absl::InfinitePast());
   if (next != absl::InfiniteFuture()) {
     const absl::Time until = std::min(next, deadline);
     v1::StateChanged& changed = b.To(Execution::STATE_PENDING);
@@ -357,7 +357,7 @@ Transition Wait(Builder b) {
     b.out().park = std::max(absl::ZeroDuration(), until - b.now());
     return b.Done();
   }
-  const TaskState::Step& step = b.Step(*Waiting(b.data()));
+  const TaskState::Step& step = b.Step(*waiting);
   return b.Block(
       step.question() ? Execution::BLOCK_REASON_USER_INPUT : Execution::BLOCK_REASON_APPROVAL,
       absl::StrCat("step ", step.name(), " ", machine::WaitMessage(step.approval())),

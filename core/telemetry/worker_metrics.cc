@@ -91,6 +91,9 @@ WorkerMetrics::WorkerMetrics(MetricsRegistry& registry, absl::Span<const std::st
                                              {"model", "kind"})),
       model_cost(registry.AddCounterFamily("capstan_model_cost_usd_total",
                                            "What was billed, in US dollars, by model.", {"model"})),
+      budget_warnings(registry.AddCounter(
+          "capstan_project_budget_warnings_total",
+          "Times that most of a project's budget was found spent, or a task went beyond it.")),
       kubernetes_requests(registry.AddCounterFamily(
           "capstan_kubernetes_requests_total",
           "Requests to the Kubernetes API by verb and HTTP status (none: no answer).",

@@ -56,6 +56,9 @@ struct WorkerMetrics {
   // Label model. As billed, in US dollars.
   CounterFamily model_cost;
 
+  // Most of a project's budget was spent, or a task went beyond it, as tasks noticed.
+  Counter budget_warnings;
+
   // Labels verb (get, list, watch, create, patch, delete, log) and code (the HTTP status, or "none"
   // without an answer). The verbs with the statuses that Kubernetes answers are made at 0.
   CounterFamily kubernetes_requests;

@@ -1,4 +1,4 @@
-// `capstan stop …`, `capstan target …` and `capstan audit …`.
+// `capstan stop …`, `capstan target …`, `capstan budget …` and `capstan audit …`.
 #include <gmock/gmock.h>
 
 #include "tests/cli/commands_fixture.h"
@@ -233,6 +233,59 @@ TEST_F(AdminCommandsTest, AClearNeedsANameAndAReason) {
   EXPECT_EQ(Command({"target", "clear", "Node/n1"}), 2);
   EXPECT_EQ(Command({"target", "clear", "--reason=r"}), 2);
   EXPECT_THAT(server_.admin.cleared, IsEmpty());
+}
+
+TEST_F(AdminCommandsTest, S4_24_BudgetsAreListedWithWhatIsLeft) {
+  server_.admin.budgets = Parse<v1::ListProjectBudgetsResponse>(R"pb(
+    budgets { project: "attic" month: "2026-11" spent_microusd: 1230000 is_upper_bound: true }
+    budgets {
+      project: "shop"
+      month: "2026-11"
+      monthly_limit_microusd: 20000000
+      spent_microusd: 12500000
+      reserved_microusd: 2000000
+    }
+    budgets {
+      project: "yard"
+      month: "2026-11"
+      monthly_limit_microusd: 1000000
+      spent_microusd: 1500000
+    })pb");
+
+  EXPECT_EQ(Command({"budget", "list"}), 0);
+  EXPECT_EQ(out(),
+            "PROJECT  MONTH    LIMIT     SPENT    RESERVED  LEFT\n"
+            "attic    2026-11  no limit  <=$1.23  $0.00     -\n"
+            "shop     2026-11  $20.00    $12.50   $2.00     $5.50\n"
+            "yard     2026-11  $1.00     $1.50    $0.00     -$0.50\n");
+}
+
+TEST_F(AdminCommandsTest, S4_24_ABudgetIsSetInDollars) {
+  server_.admin.budget = Parse<v1::ProjectBudget>(
+      "project: 'shop' month: '2026-11' monthly_limit_microusd: 20500000 spent_microusd: 1000000 "
+      "reserved_microusd: 500000");
+
+  EXPECT_EQ(Command({"budget", "set", "shop", "20.50", "--reason=as agreed"}), 0);
+  ASSERT_THAT(server_.admin.budgets_set, SizeIs(1));
+  EXPECT_EQ(server_.admin.budgets_set[0].project(), "shop");
+  EXPECT_EQ(server_.admin.budgets_set[0].monthly_limit_microusd(), 20'500'000);
+  EXPECT_EQ(server_.admin.budgets_set[0].reason(), "as agreed");
+  EXPECT_EQ(out(),
+            "Set: project shop may cost $20.50 a month; in 2026-11 $1.00 is spent and $0.50 "
+            "reserved.\n");
+  server_.admin.budget.clear_monthly_limit_microusd();
+  EXPECT_EQ(Command({"budget", "set", "shop", "0", "--reason=open"}), 0);
+  EXPECT_EQ(server_.admin.budgets_set[1].monthly_limit_microusd(), 0);
+  EXPECT_THAT(out(), HasSubstr("Set: project shop has no limit; in 2026-11 "));
+}
+
+TEST_F(AdminCommandsTest, ABudgetNeedsAProjectAnAmountAndAReason) {
+  EXPECT_EQ(Command({"budget", "set", "shop", "20"}), 2);
+  EXPECT_EQ(Command({"budget", "set", "shop", "--reason=r"}), 2);
+  EXPECT_EQ(Command({"budget", "set", "shop", "much", "--reason=r"}), 2);
+  EXPECT_THAT(err(), HasSubstr("got \"much\", want US dollars such as 2.50, at most 1000000"));
+  EXPECT_EQ(Command({"budget", "set", "shop", "2000000", "--reason=r"}), 2);
+  EXPECT_THAT(server_.admin.budgets_set, IsEmpty());
 }
 
 TEST_F(AdminCommandsTest, AWholeAuditLogIsExitCodeZero) {

@@ -341,6 +341,17 @@ class FakeAdmin final : public v1::AdminService::Service {
     *response->mutable_target() = target;
     return refusals.Next();
   }
+  grpc::Status SetProjectBudget(grpc::ServerContext*, const v1::SetProjectBudgetRequest* request,
+                                v1::SetProjectBudgetResponse* response) override {
+    budgets_set.push_back(*request);
+    *response->mutable_budget() = budget;
+    return refusals.Next();
+  }
+  grpc::Status ListProjectBudgets(grpc::ServerContext*, const v1::ListProjectBudgetsRequest*,
+                                  v1::ListProjectBudgetsResponse* response) override {
+    *response = budgets;
+    return refusals.Next();
+  }
   grpc::Status VerifyAudit(grpc::ServerContext*, const v1::VerifyAuditRequest*,
                            v1::VerifyAuditResponse* response) override {
     *response = audit;
@@ -365,11 +376,14 @@ class FakeAdmin final : public v1::AdminService::Service {
   v1::LiftEmergencyStopResponse lift;
   std::deque<v1::ListTargetsResponse> target_pages;
   v1::TargetStatus target;
+  v1::ProjectBudget budget;
+  v1::ListProjectBudgetsResponse budgets;
   v1::VerifyAuditResponse audit;
   std::vector<v1::EmergencyStopRequest> stopped;
   std::vector<v1::LiftEmergencyStopRequest> lifted;
   std::vector<v1::ListTargetsRequest> targets_listed;
   std::vector<v1::ClearTargetBlockRequest> cleared;
+  std::vector<v1::SetProjectBudgetRequest> budgets_set;
   std::vector<v1::StoredPolicyDecision> decisions;
   std::vector<v1::ListPolicyDecisionsRequest> decisions_asked;
 };

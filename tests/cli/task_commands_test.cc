@@ -73,6 +73,11 @@ TEST_F(TaskCommandsTest, S4_1_ARunSendsWhatTheFlagsSay) {
                        "--base-ref=main",
                        "--profile=strict",
                        "--max-cost=2.50",
+                       "--project=shop",
+                       "--budget-override=the shop is down",
+                       "--initiative=checkout",
+                       "--requires-ui-testing",
+                       "--context=branch",
                        "--timeout=1h",
                        "--priority=1",
                        "--label",
@@ -94,6 +99,8 @@ TEST_F(TaskCommandsTest, S4_1_ARunSendsWhatTheFlagsSay) {
       title: "Add a limit"
       description: "The export has none."
       category: "feature"
+      initiative: "checkout"
+      requires_ui_testing: true
       criteria { id: "C1" text: "it stops at a=b" }
     }
     inputs { key: "area" value: "export" }
@@ -113,7 +120,10 @@ TEST_F(TaskCommandsTest, S4_1_ARunSendsWhatTheFlagsSay) {
     parent { name: "wf" step: 2 }
     wait_until: WAIT_UNTIL_TERMINAL
     max_cost_microusd: 2500000
-    profile: PROFILE_STRICT)pb");
+    profile: PROFILE_STRICT
+    project: "shop"
+    budget_override: "the shop is down"
+    context: CONTEXT_KIND_BRANCH)pb");
   EXPECT_EQ(sent.ShortDebugString(), want.ShortDebugString());
 }
 
@@ -150,6 +160,9 @@ TEST_F(TaskCommandsTest, AMistakeInTheFlagsIsUsageAndSendsNothing) {
   EXPECT_EQ(RunMedium({"--max-cost=free"}), 2);
   EXPECT_EQ(RunMedium({"--max-cost=-1"}), 2);
   EXPECT_EQ(RunMedium({"--profile=lax"}), 2);
+  EXPECT_THAT(err(), HasSubstr("got \"lax\", want auto, fast, safe or strict"));
+  EXPECT_EQ(RunMedium({"--context=here"}), 2);
+  EXPECT_THAT(err(), HasSubstr("got \"here\", want task, branch or standalone"));
   EXPECT_EQ(RunMedium({"--weight=small"}), 2);
   EXPECT_EQ(RunMedium({"--description=a", "--description-file=b"}), 2);
   EXPECT_EQ(Command({"task", "run", "medium"}), 2);

@@ -54,7 +54,14 @@ TEST(TaskEventTest, FailuresWaysBackAndPausesSayWhy) {
   EXPECT_EQ(Said("gate_decided { step: 'a' decider: 'human' action: 'retry' message: 'no' }"),
             "gate      a not passed (human), retry: no");
   EXPECT_EQ(Said("budget_warning { spent_microusd: 4000000 max_cost_microusd: 5000000 }"),
-            "budget    $4.00 of $5.00 is spent or reserved");
+            "budget    $4.00 of $5.00 is spent");
+  EXPECT_EQ(Said("budget_warning { spent_microusd: 4000000 max_cost_microusd: 5000000 project: "
+                 "'shop' }"),
+            "budget    $4.00 of $5.00 is spent by project shop this month");
+  EXPECT_EQ(Said("budget_warning { spent_microusd: 5000000 max_cost_microusd: 5000000 project: "
+                 "'shop' overridden: true }"),
+            "budget    $5.00 of $5.00 is spent by project shop this month; the task goes on "
+            "beyond it");
   EXPECT_EQ(Said("pause_requested { caller: 'anna' reason: 'lunch' }"),
             "pause     asked for by anna: lunch");
   EXPECT_EQ(Said("pause_requested { caller: 'anna' resume: true }"), "pause     ended by anna");

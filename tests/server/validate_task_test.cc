@@ -240,6 +240,26 @@ TEST(ValidateTaskTest, S4_2_AContextNeedsWhatItWorksOn) {
   }
 }
 
+TEST(ValidateTaskTest, AProjectHasANameAndAnOverrideHasAProject) {
+  const auto project = [](const std::string& name) {
+    return CheckRunTask(With([&](auto& r) { r.set_project(name); })).status();
+  };
+  const std::string want = ", want [a-z0-9][a-z0-9._-]{0,62}";
+
+  EXPECT_OK(project(""));
+  EXPECT_OK(project("0-shop.web_2"));
+  EXPECT_OK(project(Long(63)));
+  EXPECT_THAT(project(Long(64)), Refused(want));
+  EXPECT_THAT(project("Shop"), Refused("project: got \"Shop\"" + want));
+  EXPECT_THAT(project(".shop"), Refused(want));
+  EXPECT_THAT(project("a b"), Refused(want));
+  EXPECT_THAT(CheckRunTask(With([](auto& r) { r.set_budget_override("why"); })),
+              Refused("project: got nothing, want the project whose budget budget_override is "));
+  EXPECT_THAT(
+      CheckRunTask(With([](auto& r) { r.set_project("shop"), r.set_budget_override(Long(1025)); })),
+      Refused("budget_override: got 1025 bytes, want at most 1024"));
+}
+
 TEST(ValidateTaskTest, WhatAllSubmitsHaveIsCheckedToo) {
   EXPECT_THAT(CheckRunTask(With([](auto& r) { r.set_request_id("x"); })), Refused("request_id: "));
   EXPECT_THAT(CheckRunTask(With([](auto& r) { r.set_priority(6); })), Refused("priority: "));

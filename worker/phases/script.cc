@@ -127,6 +127,7 @@ ScriptedReply ReadReply(const YAML::Node& node, YamlMap& map) {
     reply.usage.push_back(ReadUsage(usage));
   }
   reply.hold = map.Flag("hold", false);
+  reply.needs_microusd = Number(map, "needs_microusd", 0, kMost, 0);
   map.RefuseOthers();
   return reply;
 }

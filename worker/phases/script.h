@@ -12,6 +12,8 @@
 //       error: transient        # a name of PhaseErrorName
 //       message: overloaded
 //       retry_after: 30s
+//     - step: design
+//       needs_microusd: 40      # with less to spend it ends with error budget, and costs nothing
 //     - step: build
 //       hold: true              # says its text, then nothing until it is stopped or out of time
 //   default: {answer: {status: complete}}
@@ -40,6 +42,7 @@ struct ScriptedReply {
   absl::Duration retry_after;
   std::vector<Usage> usage;
   bool hold = false;
+  std::int64_t needs_microusd = 0;
 };
 
 class Script {

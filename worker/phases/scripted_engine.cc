@@ -27,6 +27,10 @@ PhaseResult ScriptedEngine::Run(const PhaseRequest& request, PhaseObserver& obse
                   Cat("script: got step ", request.step, ", iteration ", request.iteration,
                       ", attempt ", request.attempt, ", want one that has a reply"));
   }
+  if (request.max_cost_microusd > 0 && request.max_cost_microusd < reply->needs_microusd) {
+    return Failed(PhaseError::kBudget, Cat("script: got ", request.max_cost_microusd,
+                                           " microusd to spend, want ", reply->needs_microusd));
+  }
   for (const std::string& text : reply->text) {
     if (stop.stop_requested()) break;
     observer.OnText(text);

@@ -56,6 +56,8 @@ Json ParametersOf(const task::Task& task) {
           {"repository", request.repository().path()},
           {"base_ref", request.repository().base_ref()},
           {"max_cost_microusd", request.max_cost_microusd()},
+          {"project", request.project()},
+          {"budget_override", request.budget_override()},
           {"commands", std::move(commands)},
           {"steps", std::move(steps)}};
 }

@@ -189,7 +189,8 @@ absl::Status TaskRunner::LoadAnswers(Run& run) {
 void TaskRunner::Feed(const RunPtr& run, Fed fed) {
   std::deque<Fed> todo;
   todo.push_back(std::move(fed));
-  run->task.stopped.reset();  // until storing something says otherwise
+  run->task.stopped.reset();          // until storing something says otherwise
+  LookAtProject(*run).IgnoreError();  // where it is not known, storing refuses what goes too far
   while (!todo.empty()) {
     run->task.leaving = leaving_;
     const Transition transition = task::Next(run->task, todo.front().input, leases_.DatabaseNow());

@@ -107,11 +107,13 @@ class TaskRunner final : public Advancer {
   storage::Commit CommitOf(const Run& run, const task::Transition& transition,
                            const Fed& fed) const;
   absl::Status LookAtStops(Run& run);
+  absl::Status LookAtProject(Run& run);
   storage::LaunchScope LaunchScopeOf() const;
   bool Reload(const RunPtr& run);
   absl::StatusOr<task::Signalled> ReadSignals(const Run& run);
   void Took(Run& run, const task::Transition& transition, const Fed& fed);
   void Count(const Run& run, const task::Transition& transition);
+  void WarnOf(const Run& run, const v1::BudgetWarning& warning) const;
   // Does what a transition asks for; what has come of it at once.
   std::optional<Fed> Perform(const RunPtr& run, const task::Transition& transition);
   void Finished(const RunPtr& run, const task::Transition& transition);

@@ -8,6 +8,7 @@
 #include "core/log.h"
 #include "core/status_macros.h"
 #include "core/task/step_values.h"
+#include "core/task/task_budget.h"
 #include "storage/stop_scope.h"
 #include "worker/commit_and_wait.h"
 #include "worker/commit_parts.h"
@@ -56,6 +57,28 @@ std::string AuditOf(const ExecutionId& id, const task::Task& task, const Transit
   return entry.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
+// What the transition does with the budget of the task's project.
+std::optional<storage::BudgetStep> BudgetOf(const task::Task& task, const Transition& transition) {
+  storage::BudgetStep step;
+  for (const task::ProjectMonth& one : task::ProjectMonths(task, transition.data, transition.events,
+                                                           machine::IsTerminal(transition.state))) {
+    step.months.push_back({.month = one.month,
+                           .reserved_before = one.reserved_before,
+                           .reserved = one.reserved,
+                           .billed = one.billed,
+                           .is_upper_bound = one.is_upper_bound,
+                           .begins = one.begins,
+                           .unbounded = one.unbounded});
+  }
+  if (transition.waits_for_project.has_value()) {
+    step.wait = {*transition.waits_for_project, transition.data.project().needs_microusd()};
+  }
+  if (step.months.empty() && !step.wait.has_value()) return std::nullopt;
+  step.project = task.request.task().project();
+  step.goes_beyond = !task.request.task().budget_override().empty();
+  return step;
+}
+
 std::string KindName(const v1::Workflow& workflow, const std::string& name) {
   for (const v1::WorkflowStep& step : workflow.steps()) {
     if (step.name() == name)
@@ -92,6 +115,9 @@ TaskRunner::Stored TaskRunner::Store(const RunPtr& run, const Transition& transi
       case CommitResult::kStopMoved:
         if (LookAtStops(*run).ok()) return Stored::kAskAgain;
         break;
+      case CommitResult::kBudgetRefused:
+        if (LookAtProject(*run).ok()) return Stored::kAskAgain;
+        break;
       case CommitResult::kSignalsMoved:
         if (absl::StatusOr<task::Signalled> signals = ReadSignals(*run); signals.ok()) {
           // What was about to be stored is decided again after them.
@@ -123,6 +149,17 @@ absl::Status TaskRunner::LookAtStops(Run& run) {
   return absl::OkStatus();
 }
 
+// Of the budget of its project, for the machine to decide with; storing tests it.
+absl::Status TaskRunner::LookAtProject(Run& run) {
+  run.task.project.reset();
+  const std::string& project = run.task.request.task().project();
+  if (project.empty()) return absl::OkStatus();
+  CAPSTAN_ASSIGN_OR_RETURN(const storage::ProjectRow row, store_.ReadProject(project));
+  run.task.project = task::ProjectStanding{
+      .month = row.month, .limit = row.limit, .spent = row.spent, .reserved = row.reserved};
+  return absl::OkStatus();
+}
+
 storage::LaunchScope TaskRunner::LaunchScopeOf() const {
   return {"", "RunTask", held_.worker().ToString()};
 }
@@ -146,6 +183,7 @@ storage::Commit TaskRunner::CommitOf(const Run& run, const Transition& transitio
     commit.park = storage::Park{ParkReasonOf(transition.state, transition.data.block_reason()),
                                 *transition.park};
   }
+  commit.budget = BudgetOf(run.task, transition);
   if (!transition.run.empty() || transition.stopped) {
     commit.stop_test = transition.stopped ? storage::Commit::StopTest::kStopped
                                           : storage::Commit::StopTest::kNotStopped;
@@ -169,6 +207,19 @@ storage::Commit TaskRunner::CommitOf(const Run& run, const Transition& transitio
   return commit;
 }
 
+// Of a project: for whoever looks after its money.
+void TaskRunner::WarnOf(const Run& run, const v1::BudgetWarning& warning) const {
+  if (warning.project().empty()) return;
+  metrics_.budget_warnings.Increment();
+  Log(Level::kWarning,
+      warning.overridden() ? "a task goes beyond the budget of its project"
+                           : "most of the budget of a project is spent",
+      {{"project", warning.project()},
+       {"execution", run.id.ToString()},
+       {"spent_microusd", absl::StrCat(warning.spent_microusd())},
+       {"limit_microusd", absl::StrCat(warning.max_cost_microusd())}});
+}
+
 void TaskRunner::Count(const Run& run, const Transition& transition) {
   for (const v1::ExecutionEvent& event : transition.events) {
     if (event.has_iteration_finished()) {
@@ -176,6 +227,7 @@ void TaskRunner::Count(const Run& run, const Transition& transition) {
       metrics_.iterations.With({KindName(*run.workflow, one.step()), StatusName(one.status())})
           .Increment();
     }
+    if (event.has_budget_warning()) WarnOf(run, event.budget_warning());
     if (!event.has_usage_recorded()) continue;
     const v1::UsageRecorded& usage = event.usage_recorded();
     const auto tokens = [&](const char* kind, std::int64_t count) {

@@ -101,6 +101,20 @@ void CheckBudget(const World& world) {
   }
 }
 
+// Of the project: never beyond its limit but where that is overridden, and to the last cent.
+void CheckProject(const World& world) {
+  const World::Project& project = world.project;
+  ASSERT_EQ(project.billed, world.run.task.request.task().project().empty()
+                                ? 0
+                                : world.run.task.data.usage().cost_microusd());
+  if (machine::IsTerminal(world.run.task.state)) {
+    ASSERT_EQ(world.OwnReserved(), 0) << "it keeps what others could have";
+  }
+  if (project.limit > 0 && world.run.task.request.task().budget_override().empty()) {
+    ASSERT_LE(project.spent + project.others + world.OwnReserved(), project.limit);
+  }
+}
+
 // What clients see is what is stored.
 void CheckSnapshot(const World& world) {
   const v1::Execution& seen = world.run.snapshot;
@@ -123,6 +137,9 @@ void CheckPark(const Transition& transition) {
             transition.data.block_reason() != Execution::BLOCK_REASON_UNSPECIFIED);
   ASSERT_EQ(transition.stopped, transition.park.has_value() && transition.data.block_reason() ==
                                                                    Execution::BLOCK_REASON_STOPPED);
+  ASSERT_EQ(transition.waits_for_project.has_value(),
+            transition.park.has_value() && transition.state == Execution::STATE_BLOCKED &&
+                transition.data.block_reason() == Execution::BLOCK_REASON_BUDGET);
   if (!transition.park.has_value()) return;
   ASSERT_TRUE(transition.guard_signals) << "a signal could be missed";
   ASSERT_GE(*transition.park, absl::ZeroDuration());
@@ -157,6 +174,7 @@ void CheckTransition(const Task& before, const Transition& transition, const Wor
   }
   ASSERT_NO_FATAL_FAILURE(CheckEvents(before, transition));
   ASSERT_NO_FATAL_FAILURE(CheckBudget(world));
+  ASSERT_NO_FATAL_FAILURE(CheckProject(world));
   ASSERT_NO_FATAL_FAILURE(CheckSnapshot(world));
   ASSERT_NO_FATAL_FAILURE(CheckPark(transition));
   ASSERT_NO_FATAL_FAILURE(CheckKeys(transition));
@@ -221,6 +239,8 @@ void WalkOn(World& world) {
   if (kind < 3) return world.Signal(RandomSignal(world));
   if (kind == 9 && world.dice.OneIn(3))
     return world.stop_is_in_force ? world.LiftStop() : world.MakeStop();
+  if (kind == 10 || kind == 11) world.OthersSpend();
+  if (kind == 12 && world.project.limit > 0) world.SetBudget(world.project.limit + 50);
   if (!world.held()) return world.WakeWhenDue();
   if (kind == 3 && world.dice.OneIn(3)) return world.TakeOver();
   if (kind == 4) return world.ReadAgain();
@@ -237,6 +257,8 @@ void GoOnHonestly(World& world) {
     ASSERT_TRUE(world.Answer(/*honest=*/true)) << "stuck";
     return;
   }
+  if (run.task.data.block_reason() == Execution::BLOCK_REASON_BUDGET)
+    return world.SetBudget(world.project.limit + 100);
   Signalled signalled;
   if (run.task.data.paused()) {
     signalled.pauses.push_back({++run.signals, "bob", "go on", true});

@@ -9,6 +9,7 @@
 #include <random>
 #include <utility>
 
+#include "core/task/task_budget.h"
 #include "tests/core/task/situations.h"
 
 namespace capstan::task {
@@ -110,6 +111,11 @@ class World {
   explicit World(unsigned seed)
       : dice(seed), run(RandomWorkflow(dice), static_cast<v1::Profile>(dice.Pick(5))) {
     if (dice.OneIn(2)) run.task.request.mutable_task()->set_max_cost_microusd(50 + dice.Pick(300));
+    if (dice.OneIn(3)) {
+      run.task.request.mutable_task()->set_project("shop");
+      if (dice.OneIn(5)) run.task.request.mutable_task()->set_budget_override("urgent");
+      if (!dice.OneIn(5)) project.limit = 20 + dice.Pick(200);
+    }
     Claim();
   }
 
@@ -191,6 +197,7 @@ class World {
     ended.retry_after = absl::Seconds(dice.Pick(300));
     ended.fatal = !honest && dice.OneIn(8);
     if (!dice.OneIn(3)) ended.answer = {{"ok", !dice.OneIn(4)}, {"again", dice.OneIn(2)}};
+    if (dice.OneIn(4)) ended.reason = Execution::FAILURE_REASON_BUDGET_EXCEEDED;
     if (dice.OneIn(3)) ended.digest = absl::StrCat(dice.Pick(2));
     if (dice.OneIn(4)) ended.commit = "c";
     if (dice.OneIn(4)) {
@@ -208,7 +215,35 @@ class World {
     if (!held_ && run.task.data.block_reason() == Execution::BLOCK_REASON_STOPPED) Claim();
   }
 
+  // Other tasks of the project reserve and spend, within its limit; those that wait for what they
+  // leave are woken.
+  void OthersSpend() {
+    const std::int64_t left = project.limit - project.spent - OwnReserved() - project.others;
+    if (project.limit == 0) return;
+    if (dice.OneIn(2)) {
+      project.others += dice.Pick(static_cast<int>(std::max<std::int64_t>(left, 0)) + 1);
+    } else {
+      project.spent += dice.Pick(static_cast<int>(project.others) + 1);
+      project.others = 0;
+    }
+    WakeForProject();
+  }
+  void SetBudget(std::int64_t limit) {
+    project.limit = limit;
+    WakeForProject();
+  }
+
+  std::int64_t OwnReserved() const {
+    std::int64_t reserved = 0;
+    for (const auto& step : run.task.data.steps()) reserved += step.reserved_microusd();
+    return reserved;
+  }
+
   bool stop_is_in_force = false;
+  // The budget of its project; what is `billed` is of this task. The walk stays in one month.
+  struct Project {
+    std::int64_t limit = 0, spent = 0, others = 0, billed = 0;
+  } project;
   Dice dice;
   TaskUnderTest run;
   // What runs in the worker, by step: attempt and iteration, what it may cost, told to stop.
@@ -220,6 +255,44 @@ class World {
   std::vector<Input> fed;
 
  private:
+  ProjectStanding Standing() const {
+    return {"2027-01", project.limit, project.spent, project.others + OwnReserved()};
+  }
+  bool WaitsForProject() const {
+    return !held_ && run.task.data.block_reason() == Execution::BLOCK_REASON_BUDGET;
+  }
+  void WakeForProject() {
+    const ProjectStanding now = Standing();
+    if (WaitsForProject() && (now.limit == 0 || now.limit - now.spent - now.reserved >
+                                                    run.task.data.project().needs_microusd())) {
+      Claim();
+    }
+  }
+  // As the store tests it.
+  bool ProjectAllows(const Transition& transition) const {
+    if (transition.ignored) return true;
+    ProjectStanding then = Standing();
+    for (const ProjectMonth& one : ProjectMonths(run.task, transition.data, transition.events,
+                                                 machine::IsTerminal(transition.state))) {
+      then.spent += one.billed;
+      then.reserved += one.reserved - one.reserved_before;
+      const bool tested =
+          one.begins && then.limit > 0 && run.task.request.task().budget_override().empty();
+      if (tested && (one.unbounded || then.spent + then.reserved > then.limit)) return false;
+    }
+    return !transition.waits_for_project.has_value() ||
+           (then.limit > 0 &&
+            then.limit - then.spent - then.reserved <= transition.data.project().needs_microusd());
+  }
+  void Charge(const Task& before, const Transition& transition) {
+    if (transition.ignored) return;
+    for (const ProjectMonth& one : ProjectMonths(before, transition.data, transition.events,
+                                                 machine::IsTerminal(transition.state))) {
+      project.spent += one.billed;
+      project.billed += one.billed;
+    }
+  }
+
   void Work(bool honest) {
     auto place = working.begin();
     std::advance(place, dice.Pick(static_cast<int>(working.size())));
@@ -278,14 +351,27 @@ void CheckTransition(const Task& before, const Transition& transition, const Wor
 
 inline void World::Feed(const Input& input) {
   fed.push_back(input);
-  // The store refuses what begins while a stop is in force: it is decided again knowing of it.
+  // What it knows of its project may be old, or nothing. The store refuses what begins while a stop
+  // is in force, and what goes too far: it is decided again knowing of it.
   run.task.stopped.reset();
-  if (stop_is_in_force && !Next(run.task, input, run.now).run.empty())
-    run.task.stopped = machine::StoppedBy{"stops/1", "fire"};
+  run.task.project.reset();
+  if (!run.task.request.task().project().empty() && !dice.OneIn(4)) run.task.project = Standing();
+  for (int refused = 0;; ++refused) {
+    ASSERT_LT(refused, 3) << "refused for ever";
+    const Transition next = Next(run.task, input, run.now);
+    if (stop_is_in_force && !next.run.empty() && !run.task.stopped.has_value()) {
+      run.task.stopped = machine::StoppedBy{"stops/1", "fire"};
+    } else if (!ProjectAllows(next)) {
+      run.task.project = Standing();
+    } else {
+      break;
+    }
+  }
   const Task before = run.task;
   const Transition transition = run.Feed(input);
   for (const StepRun& one : transition.run)
     EXPECT_TRUE(!before.leaving || working.contains(one.step)) << "begins where it cannot end";
+  Charge(before, transition);
   if (!transition.ignored && transition.park.has_value()) {
     held_ = run.task.leaving = false;
     due_ = run.now + *transition.park;

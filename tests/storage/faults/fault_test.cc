@@ -168,6 +168,30 @@ TEST_P(LostCommit, OfAParkWithDecisionAndArtifactIsSettledBySendingItAgain) {
   EXPECT_EQ(Count("policy_decision"), 1);
 }
 
+TEST_P(LostCommit, I7_OfAReservationIsSettledAndNotRefusedForWhatItReservedItself) {
+  const auto admin = *OpenAdminStore(options_, NotingObserver(), clock_);
+  ASSERT_OK(admin->SetProjectBudget("shop", 10, ""));
+  const std::string month = Sql("SELECT to_char(now(), 'YYYY-MM')");
+  HeldExecution held = SubmitAndClaim(NewWorker());
+  storage::Commit reserve = MakeStep(held, v1::Execution::STATE_RUNNING);
+  reserve.budget.emplace().project = "shop";
+  reserve.budget->months.push_back({.month = month, .reserved = 10, .begins = true});
+  committer();
+  OnceAt(GetParam(), LoseConnection);
+
+  EXPECT_THAT(Commit(reserve), IsOkAndHolds(CommitResult::kCommitted));
+
+  EXPECT_EQ(Sql("SELECT sum(reserved_microusd) FROM project_reservation"), "10");
+  ++held.last_seq;
+  storage::Commit settle = MakeEnd(held);
+  settle.budget.emplace().project = "shop";
+  settle.budget->months.push_back({.month = month, .reserved_before = 10, .billed = 6});
+  OnceAt(GetParam(), LoseConnection);
+  EXPECT_THAT(Commit(settle), IsOkAndHolds(CommitResult::kCommitted));
+  EXPECT_EQ(Sql("SELECT spent_microusd FROM project_spend"), "6") << "once";
+  EXPECT_EQ(Count("project_reservation"), 0);
+}
+
 TEST_F(Faults, ALostCommitWhoseLeaseWasTakenMeanwhileIsFenced) {
   const WorkerId lost = NewWorker(), survivor = NewWorker();
   const HeldExecution held = SubmitAndClaim(lost);

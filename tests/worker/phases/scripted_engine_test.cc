@@ -64,6 +64,20 @@ TEST_F(ScriptedEngineTest, AScriptedErrorKeepsItsUsage) {
   EXPECT_EQ(Only(result.usage).cost_microusd, 6);
 }
 
+TEST_F(ScriptedEngineTest, S4_24_AReplyForWhichTooLittleMayBeSpentCostsNothing) {
+  const char* script =
+      "default: {answer: {status: complete}, needs_microusd: 40, usage: {cost_microusd: 40}}";
+  request_.max_cost_microusd = 39;
+  PhaseResult result = Run(script);
+  EXPECT_EQ(result.error, PhaseError::kBudget);
+  EXPECT_THAT(result.usage, IsEmpty());
+
+  for (const std::int64_t enough : {40, 0}) {
+    request_.max_cost_microusd = enough;
+    EXPECT_EQ(Run(script).error, PhaseError::kNone) << enough;
+  }
+}
+
 TEST_F(ScriptedEngineTest, AStepWithoutAReplyIsNamed) {
   const PhaseResult result = Run("replies: [{step: test, answer: a}]");
 
