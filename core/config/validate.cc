@@ -1,10 +1,12 @@
 #include "core/config/validate.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <fstream>
 #include <iterator>
 #include <map>
 #include <set>
+#include <string_view>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -29,8 +31,11 @@ absl::Status WantPositive(const std::string& path) {
   return absl::InvalidArgumentError(absl::StrCat(path, ": want more than 0"));
 }
 
-// The only limit that has a "0 = off".
-constexpr char kMayBeZero[] = "limits.per_parent_in_flight";
+constexpr char kPerParent[] = "limits.per_parent_in_flight";
+// The limits that have a "0 = off".
+constexpr std::string_view kMayBeZero[] = {kPerParent, "tasks.workspace_mib",
+                                           "tasks.workspace_files",
+                                           "tasks.messages_api.calls_per_minute"};
 constexpr std::uint32_t kMostPerParent = 10'000;
 
 // Every other limit, and every duration, means something only when it is positive.
@@ -41,8 +46,8 @@ absl::Status CheckPositive(const Message& message, const std::string& prefix) {
     const std::string path = absl::StrCat(prefix, field.name());
     if (field.is_repeated()) continue;
     if (field.cpp_type() == FieldDescriptor::CPPTYPE_UINT32) {
-      if (reflection.GetUInt32(message, &field) == 0 && path != kMayBeZero)
-        return WantPositive(path);
+      const bool may_be_zero = std::ranges::find(kMayBeZero, path) != std::end(kMayBeZero);
+      if (reflection.GetUInt32(message, &field) == 0 && !may_be_zero) return WantPositive(path);
     } else if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
       const Message& inner = reflection.GetMessage(message, &field);
       if (const auto* duration = dynamic_cast<const google::protobuf::Duration*>(&inner)) {
@@ -195,7 +200,7 @@ absl::Status Validate(const v1::WorkerConfig& config) {
                 absl::FormatDuration(ToDuration(config.jobs().keep_failed_for())), "at most 10m");
   }
   if (const std::uint32_t limit = config.limits().per_parent_in_flight(); limit > kMostPerParent) {
-    return Want(kMayBeZero, absl::StrCat(limit), absl::StrCat("at most ", kMostPerParent));
+    return Want(kPerParent, absl::StrCat(limit), absl::StrCat("at most ", kMostPerParent));
   }
   CAPSTAN_RETURN_IF_ERROR(CheckTasks(config.tasks()));
   const absl::Duration ttl = ToDuration(config.lease().ttl());

@@ -90,6 +90,13 @@ TEST(ValidateServerTest, RefusesZeroLimitsAndDurations) {
               StatusIs(kInvalid, HasSubstr("drain_timeout: want more than 0")));
 }
 
+TEST(ValidateWorkerTest, LimitsOfTasksMayBeOff) {
+  EXPECT_OK(ValidateWorker({{"tasks.workspace_mib", "0"},
+                            {"tasks.workspace_files", "0"},
+                            {"tasks.messages_api.base_url", "https://model.example"},
+                            {"tasks.messages_api.calls_per_minute", "0"}}));
+}
+
 TEST(ValidateServerTest, WantsExactlyOneDsn) {
   EXPECT_THAT(ValidateServer({{"store.dsn_file", "/secret"}}),
               StatusIs(kInvalid, HasSubstr("exactly one of store.dsn and store.dsn_file")));
