@@ -12,9 +12,12 @@
 //       error: transient        # a name of PhaseErrorName
 //       message: overloaded
 //       retry_after: 30s
+//     - step: spec
+//       judgement: true         # when it is asked to judge the step, as a gate or a check; never
+//       otherwise answer: {status: fail, reason: too vague}
 //     - step: build
 //       hold: true              # says its text, then nothing until it is stopped or out of time
-//   default: {answer: {status: complete}}
+//   default: {answer: {status: complete}}      # not for judgements
 #pragma once
 
 #include <optional>
@@ -32,6 +35,7 @@ struct ScriptedReply {
   std::string step;
   std::optional<int> iteration;
   std::optional<int> attempt;
+  bool judgement = false;
   std::vector<std::string> text;
   std::vector<std::pair<std::string, std::string>> files;  // relative path, content
   std::string answer;

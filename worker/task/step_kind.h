@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -80,6 +81,8 @@ struct StepTools {
 std::unique_ptr<StepKind> MakeModelStep(const StepTools& tools);
 std::unique_ptr<StepKind> MakeCommandStep(const StepTools& tools);
 std::unique_ptr<StepKind> MakeCheckStep(const StepTools& tools);
+// What decides the gate of a step: run.iteration is 0.
+std::unique_ptr<StepKind> MakeGate(const StepTools& tools);
 
 // ---- for the kinds
 
@@ -101,6 +104,13 @@ ProgramRun RunProgram(const StepTools& tools, const StepContext& context,
                       std::vector<std::string> argv, const std::string& directory,
                       absl::Duration timeout, IterationTranscript& transcript,
                       std::stop_token stop);
+
+// Runs a program as `command` says; `ended` gets how it came out, all but its answer. nullopt: it
+// was not run.
+std::optional<ProgramRun> RunCommand(const StepTools& tools, const StepContext& context,
+                                     const v1::CommandStep& command,
+                                     IterationTranscript& transcript, std::stop_token stop,
+                                     task::IterationEnded& ended);
 
 // "exit code 1", "stopped after 2m".
 std::string EndText(const process::Result& result);
