@@ -45,7 +45,9 @@ std::vector<std::string> StepRow(const StepStatus& step, absl::Time now) {
           step.has_usage() ? Tokens(usage.output_tokens()) : "",
           step.has_usage() ? CostText(usage) : "",
           ChecksText(step),
-          CutToWidth(OneLine(step.message()), kMessageColumns)};
+          CutToWidth(OneLine(step.gate().empty() ? step.message()
+                                                 : Cat("gate: ", step.gate(), " decides")),
+                     kMessageColumns)};
 }
 
 // The end of a long text, which is where programs say what is wrong.

@@ -20,8 +20,9 @@ std::string Because(const std::string& message) {
   return message.empty() ? "" : Cat(": ", OneLine(message));
 }
 
-// "implement 2/3".
+// "implement 2/3"; "gate of implement 1" for what decides it.
 std::string Where(const std::string& step, int attempt, int iteration) {
+  if (iteration == 0) return Cat("gate of ", OneLine(step), " ", attempt);
   return Cat(OneLine(step), " ", attempt, "/", iteration);
 }
 

@@ -40,7 +40,10 @@ std::string ModelText(const Workflow& workflow, const WorkflowStep& step) {
 
 std::string GateText(const WorkflowStep& step) {
   if (!step.has_gate()) return "";
-  return absl::AsciiStrToLower(EnumWord(*StepGate::Kind_descriptor(), step.gate().kind(), "KIND_"));
+  const bool beside = step.gate().mode() == StepGate::MODE_REACTION;
+  return Cat(
+      absl::AsciiStrToLower(EnumWord(*StepGate::Kind_descriptor(), step.gate().kind(), "KIND_")),
+      beside ? " (beside it)" : "");
 }
 
 // "to implement" when it fails, "loops to review".

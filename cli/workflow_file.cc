@@ -26,6 +26,7 @@ struct FileKey {
 constexpr FileKey kModelKeys[] = {{"prompt_file", "prompt", "prompts"},
                                   {"system_prompt_file", "system_prompt", "prompts"},
                                   {"schema_file", "schema", "schemas"}};
+constexpr FileKey kJudgeKeys[] = {{"prompt_file", "prompt", "prompts"}};
 constexpr FileKey kVariableKeys[] = {{"fragment", "text", "prompts/fragments"}};
 
 // One place of the file that gets another text.
@@ -47,8 +48,9 @@ class Inliner {
 
   void Look(const YAML::Node& root) {
     for (const YAML::Node& step : List(root, "steps")) {
-      if (!step.IsMap() || !step["llm"]) continue;
-      LookAt(step["llm"], kModelKeys);
+      LookAt(Part(step, "llm"), kModelKeys);
+      LookAt(Part(Part(step, "gate"), "judge"), kJudgeKeys);
+      for (const YAML::Node& check : List(step, "checks")) LookAt(Part(check, "judge"), kJudgeKeys);
     }
     for (const YAML::Node& variable : List(root, "variables")) LookAt(variable, kVariableKeys);
   }
@@ -67,9 +69,15 @@ class Inliner {
   }
 
  private:
-  static YAML::Node List(const YAML::Node& root, const char* key) {
-    const YAML::Node list = root.IsMap() ? root[key] : YAML::Node();
-    return list && list.IsSequence() ? list : YAML::Node(YAML::NodeType::Sequence);
+  // What stands under the key, null where there is none.
+  static YAML::Node Part(const YAML::Node& node, const char* key) {
+    const YAML::Node part = node.IsMap() ? node[key] : YAML::Node();
+    return part ? part : YAML::Node();
+  }
+
+  static YAML::Node List(const YAML::Node& node, const char* key) {
+    const YAML::Node list = Part(node, key);
+    return list.IsSequence() ? list : YAML::Node(YAML::NodeType::Sequence);
   }
 
   template <size_t kCount>

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "core/projection.h"
+#include "core/text.h"
+
 namespace capstan {
 namespace {
 
@@ -25,6 +28,11 @@ void Add(const v1::UsageRecorded& usage, v1::UsageTotals& totals) {
 
 void Started(const v1::ExecutionEvent& event, StepStatus& step) {
   const v1::StepStarted& started = event.step_started();
+  if (started.iteration() == 0) {  // of its gate
+    const std::string model = started.model().empty() ? "" : Cat(" (", started.model(), ")");
+    if (step.gate().empty()) step.set_gate(Cat("a model", model));
+    return;
+  }
   step.set_state(StepStatus::STATE_RUNNING);
   if (step.attempt() != started.attempt()) *step.mutable_start_time() = event.time();
   step.set_attempt(started.attempt());
@@ -35,6 +43,7 @@ void Started(const v1::ExecutionEvent& event, StepStatus& step) {
 }
 
 void Iterated(const v1::IterationFinished& finished, StepStatus& step) {
+  if (finished.iteration() == 0) return;  // of its gate
   step.set_message(finished.message());
   step.set_iteration(finished.iteration());
   if (finished.checks_size() > 0) *step.mutable_checks() = finished.checks();
@@ -55,6 +64,7 @@ void Reset(const v1::StepsReset& reset, Execution& execution) {
     step->set_state(StepStatus::STATE_PENDING);
     step->set_iteration(0);
     step->clear_message();
+    step->clear_gate();
     step->clear_start_time();
     step->clear_end_time();
     if (name == reset.to_step()) step->set_retries(reset.retry());
@@ -108,6 +118,10 @@ void ApplyTaskEvent(const v1::ExecutionEvent& event, Execution& execution) {
       return;
     case v1::ExecutionEvent::kApprovalRequested:
       if (StepStatus* const step = Find(event.approval_requested().step(), execution)) {
+        if (event.approval_requested().beside()) {
+          step->set_gate("people");
+          return;
+        }
         step->set_state(StepStatus::STATE_WAITING);
         step->set_message(event.approval_requested().rule().reason());
       }
@@ -118,6 +132,14 @@ void ApplyTaskEvent(const v1::ExecutionEvent& event, Execution& execution) {
         step.set_state(execution.approval().question() ? StepStatus::STATE_RUNNING
                                                        : StepStatus::STATE_PENDING);
       }
+      return;
+    case v1::ExecutionEvent::kGateDecided:
+      if (StepStatus* const step = Find(event.gate_decided().step(), execution))
+        step->set_gate(event.gate_decided().action() == "run_script" ? "its script" : "");
+      return;
+    case v1::ExecutionEvent::kStateChanged:
+      if (!IsTerminal(event.state_changed().to())) return;
+      for (StepStatus& step : *execution.mutable_steps()) step.clear_gate();
       return;
     default:
       return;

@@ -75,9 +75,14 @@ class Explanation {
   std::string StepsText() const {
     std::string text;
     for (const v1::StepStatus& step : situation_.execution.steps()) {
-      if (step.state() != v1::StepStatus::STATE_RUNNING) continue;
-      Append(&text, text.empty() ? "" : ", ", "step ", step.name(), " (attempt ", step.attempt(),
-             ", iteration ", step.iteration(), ") runs");
+      if (step.state() == v1::StepStatus::STATE_RUNNING) {
+        Append(&text, text.empty() ? "" : ", ", "step ", step.name(), " (attempt ", step.attempt(),
+               ", iteration ", step.iteration(), ") runs");
+      }
+      if (!step.gate().empty()) {
+        Append(&text, text.empty() ? "" : ", ", "the gate of step ", step.name(), " is decided by ",
+               step.gate());
+      }
     }
     return text.empty() ? "it is about to begin with its next step" : text;
   }

@@ -138,17 +138,25 @@ std::set<std::string> AgainFrom(const v1::Workflow& workflow, const std::string&
 struct Left {
   v1::StepStatus::State state = v1::StepStatus::STATE_PENDING;
   std::string execution, answer, text;
+  bool passed = false;  // the last decision about its gate
 };
 
 std::map<std::string, Left> LeftBy(const EventList& original, const std::string& name) {
   std::map<std::string, Left> left;
   for (const v1::CarriedStep& carried : original.at(1).accepted().task().carried()) {
     left[carried.step()] = {carried.state(), carried.execution(), carried.answer_artifact(),
-                            carried.text_artifact()};
+                            carried.text_artifact(), /*passed=*/true};
   }
   for (const v1::ExecutionEvent& event : original.events) {
     if (event.has_step_finished()) {
       left[event.step_finished().step()].state = event.step_finished().state();
+    } else if (event.has_gate_decided()) {
+      left[event.gate_decided().step()].passed = event.gate_decided().passed();
+    } else if (event.has_steps_reset()) {
+      for (const std::string& step : event.steps_reset().steps()) {
+        left[step].state = v1::StepStatus::STATE_PENDING;
+        left[step].passed = false;
+      }
     } else if (event.has_artifact_stored() && !event.artifact_stored().step().empty()) {
       Left& one = left[event.artifact_stored().step()];
       const std::string& artifact = event.artifact_stored().artifact();
@@ -161,11 +169,17 @@ std::map<std::string, Left> LeftBy(const EventList& original, const std::string&
   return left;
 }
 
-absl::Status NotDone(const std::string& step, const std::string& name) {
+absl::Status NotDone(const std::string& step, std::string_view what, const std::string& name) {
   return Error(absl::StatusCode::kFailedPrecondition, "STEP_NOT_DONE",
-               Cat("from_step: the step ", step, " that it does not run again was not done by ",
+               Cat("from_step: the step ", step, " that it does not run again was not ", what, " ",
                    name, "; begin with it or an earlier one"),
                {{"step", step}});
+}
+
+// Its step is done, and the decision beside it was not yes.
+bool IsOpenBeside(const v1::WorkflowStep& step, const Left& left) {
+  return step.gate().mode() == v1::StepGate::MODE_REACTION &&
+         left.state == v1::StepStatus::STATE_SUCCEEDED && !left.passed;
 }
 
 // Takes over what is not run again.
@@ -180,8 +194,10 @@ absl::Status Carry(const v1::Workflow& workflow, const EventList& original, cons
     const auto found = left.find(step.name());
     if (found == left.end() || (found->second.state != v1::StepStatus::STATE_SUCCEEDED &&
                                 found->second.state != v1::StepStatus::STATE_SKIPPED)) {
-      return NotDone(step.name(), name);
+      return NotDone(step.name(), "done by", name);
     }
+    if (IsOpenBeside(step, found->second))
+      return NotDone(step.name(), "passed by its gate in", name);
     v1::CarriedStep& carried = *task.add_carried();
     carried.set_step(step.name());
     carried.set_state(found->second.state);

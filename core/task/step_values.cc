@@ -88,6 +88,8 @@ workflow::Values ValuesFor(const Task& task, const TaskState& data, const nlohma
   facts.retry_feedback = step.retry_feedback();
   facts.iteration = std::max(1, step.iteration());
   facts.iteration_feedback = step.feedback();
+  if (step.gate().stage() == TaskState::Gate::STAGE_SCRIPT)
+    facts.gate_reason = step.gate().reason();
   AddReviews(data, steps, facts);
   AddOutputs(task, steps, facts);
   return workflow::BuildValues(*task.workflow, FactsOf(task, data), facts, steps);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/civil_time.h"
@@ -17,14 +18,38 @@ const TaskState::Step* Find(const TaskState& data, const std::string& name) {
   return found == data.steps().end() ? nullptr : &*found;
 }
 
-bool IsSame(const TaskState::Step* before, const TaskState::Step& after) {
-  return before != nullptr && IsWorking(*before) && before->attempt() == after.attempt() &&
-         before->iteration() == after.iteration();
+// An iteration, or a judgement of a gate, that is being worked on.
+struct Charge {
+  std::string step;
+  int attempt = 0, iteration = 0;
+  std::int64_t reserved = 0;
+  std::string month;
+};
+
+std::vector<Charge> ChargesOf(const TaskState& data) {
+  std::vector<Charge> out;
+  for (const TaskState::Step& step : data.steps()) {
+    if (IsWorking(step)) {
+      out.push_back({step.name(), step.attempt(), step.iteration(), step.reserved_microusd(),
+                     step.reserved_month()});
+    }
+    const TaskState::Gate& gate = step.gate();
+    if (gate.working()) {
+      out.push_back(
+          {step.name(), gate.number(), 0, gate.reserved_microusd(), gate.reserved_month()});
+    }
+  }
+  return out;
+}
+
+bool IsSame(const Charge& a, const Charge& b) {
+  return a.step == b.step && a.attempt == b.attempt && a.iteration == b.iteration;
 }
 
 std::string ChargedMonth(const Task& task, const v1::UsageRecorded& usage) {
   const TaskState::Step* step = Find(task.data, usage.step());
-  return step == nullptr ? "" : step->reserved_month();
+  if (step == nullptr) return "";
+  return usage.iteration() == 0 ? step->gate().reserved_month() : step->reserved_month();
 }
 
 // What is left of the budget after this transition so far; nullopt: it has no limit, or is not
@@ -46,7 +71,8 @@ bool GoesBeyond(const Builder& b) { return !b.task().request.task().budget_overr
 std::int64_t OwnLeft(const Builder& b) {
   std::int64_t left =
       b.task().request.task().max_cost_microusd() - b.data().usage().cost_microusd();
-  for (const TaskState::Step& step : b.data().steps()) left -= step.reserved_microusd();
+  for (const TaskState::Step& step : b.data().steps())
+    left -= step.reserved_microusd() + step.gate().reserved_microusd();
   return left;
 }
 
@@ -60,29 +86,43 @@ bool OwnIsReserved(const Builder& b) {
 
 bool MustWaitToPay(const Builder& b) { return OwnIsReserved(b) || ProjectIsSpent(b); }
 
-std::optional<std::int64_t> Reserve(const Builder& b, const v1::ModelStep& model) {
+std::optional<std::int64_t> CostOf(const v1::WorkflowStep& definition) {
+  std::vector<std::int64_t> parts;
+  if (definition.has_llm()) parts.push_back(definition.llm().max_cost_microusd());
+  for (const v1::QualityCheck& check : definition.checks()) {
+    if (check.has_judge() && check.on_failure() != v1::QualityCheck::ON_FAILURE_SKIP)
+      parts.push_back(check.judge().max_cost_microusd());
+  }
+  if (parts.empty()) return std::nullopt;
+  if (std::find(parts.begin(), parts.end(), 0) != parts.end()) return 0;
+  return std::accumulate(parts.begin(), parts.end(), std::int64_t{0});
+}
+
+std::optional<std::int64_t> Reserve(const Builder& b, std::int64_t most) {
   const v1::TaskRequest& task = b.task().request.task();
-  if (task.max_cost_microusd() == 0) return task.project().empty() ? 0 : model.max_cost_microusd();
+  if (task.max_cost_microusd() == 0) return task.project().empty() ? 0 : most;
   const std::int64_t left = OwnLeft(b);
   if (left <= 0) return std::nullopt;
-  return model.max_cost_microusd() > 0 ? std::min(left, model.max_cost_microusd()) : left;
+  return most > 0 ? std::min(left, most) : left;
 }
 
 std::vector<ProjectMonth> ProjectMonths(const Task& task, const TaskState& after,
                                         const std::vector<v1::ExecutionEvent>& events, bool ended) {
   if (task.request.task().project().empty()) return {};
   std::map<std::string, ProjectMonth> months;
-  for (const TaskState::Step& step : task.data.steps()) {
-    if (step.reserved_microusd() > 0)
-      months[step.reserved_month()].reserved_before += step.reserved_microusd();
+  const std::vector<Charge> before = ChargesOf(task.data);
+  for (const Charge& one : before) {
+    if (one.reserved > 0) months[one.month].reserved_before += one.reserved;
   }
-  for (const TaskState::Step& step : after.steps()) {
-    if (ended || !IsWorking(step) || step.reserved_month().empty()) continue;
-    ProjectMonth& month = months[step.reserved_month()];
-    month.reserved += step.reserved_microusd();
-    if (IsSame(Find(task.data, step.name()), step)) continue;
+  for (const Charge& one : ended ? std::vector<Charge>() : ChargesOf(after)) {
+    if (one.month.empty()) continue;
+    ProjectMonth& month = months[one.month];
+    month.reserved += one.reserved;
+    const bool goes_on = std::any_of(before.begin(), before.end(),
+                                     [&](const Charge& other) { return IsSame(one, other); });
+    if (goes_on) continue;
     month.begins = true;
-    month.unbounded = month.unbounded || step.reserved_microusd() == 0;
+    month.unbounded = month.unbounded || one.reserved == 0;
   }
   for (const v1::ExecutionEvent& event : events) {
     if (!event.has_usage_recorded()) continue;
@@ -129,29 +169,23 @@ bool ProjectIsSpent(const Builder& b) {
   return left.has_value() && *left <= b.data().project().needs_microusd();
 }
 
-void ReserveOfProject(Builder& b, TaskState::Step& step, std::int64_t wanted) {
-  step.set_reserved_microusd(wanted);
-  step.set_reserved_less(false);
-  if (b.task().request.task().project().empty()) return;
+Reservation ReserveOfProject(Builder& b, std::int64_t wanted) {
+  if (b.task().request.task().project().empty()) return {wanted, "", false};
   const std::optional<std::int64_t> left = Left(b);
   const std::string month = MonthToCharge(b);
-  step.set_reserved_month(month);
-  if (!left.has_value()) return;
-  // Left() counts nothing of this iteration: it has not begun yet.
+  if (!left.has_value()) return {wanted, month, false};
+  // Left() counts nothing of what is reserved here: it has not begun yet.
   const bool enough = wanted > 0 ? wanted <= *left : *left > 0 && GoesBeyond(b);
-  if (enough) return;
-  if (!GoesBeyond(b)) {
-    step.set_reserved_microusd(*left);
-    step.set_reserved_less(true);
-    return;
-  }
-  if (b.data().project().overridden_month() == month) return;
+  if (enough) return {wanted, month, false};
+  if (!GoesBeyond(b)) return {*left, month, true};
+  if (b.data().project().overridden_month() == month) return {wanted, month, false};
   b.data().mutable_project()->set_overridden_month(month);
   v1::BudgetWarning& warning = *b.Event().mutable_budget_warning();
   warning.set_project(b.task().request.task().project());
   warning.set_spent_microusd(b.task().project->spent + BilledIn(month, b.task(), b.out().events));
   warning.set_max_cost_microusd(b.task().project->limit);
   warning.set_overridden(true);
+  return {wanted, month, false};
 }
 
 Transition BlockForProject(Builder b, absl::Time next) {
@@ -168,11 +202,18 @@ Transition BlockForProject(Builder b, absl::Time next) {
                  std::min(next, EndOfMonth(month)));
 }
 
-bool WantsMoreOfProject(Builder& b, TaskState::Step& step, Execution::FailureReason reason) {
-  if (reason != Execution::FAILURE_REASON_BUDGET_EXCEEDED || !step.reserved_less()) return false;
-  const TaskState::Step* before = Find(b.task().data, step.name());
-  b.data().mutable_project()->set_needs_microusd(before->reserved_microusd());
+bool WantsMoreOfProject(Builder& b, const TaskState::Step& step, const IterationEnded& ended) {
+  const bool judged = ended.iteration == 0;
+  const bool less = judged ? step.gate().reserved_less() : step.reserved_less();
+  if (ended.reason != Execution::FAILURE_REASON_BUDGET_EXCEEDED || !less) return false;
+  const TaskState::Step& before = *Find(b.task().data, step.name());
+  b.data().mutable_project()->set_needs_microusd(judged ? before.gate().reserved_microusd()
+                                                        : before.reserved_microusd());
   return true;
+}
+
+void NeedsNoMoreOfProject(Builder& b) {
+  if (b.data().has_project()) b.data().mutable_project()->clear_needs_microusd();
 }
 
 }  // namespace capstan::task

@@ -39,8 +39,13 @@ class Builder;
 // the budget of the project.
 bool MustWaitToPay(const Builder& b);
 
-// What the task may spend on one more iteration, 0 meaning any amount; nullopt: nothing is left.
-std::optional<std::int64_t> Reserve(const Builder& b, const v1::ModelStep& model);
+// What one iteration of a step may cost, its judgements with it, 0 meaning any amount; nullopt: it
+// asks no model.
+std::optional<std::int64_t> CostOf(const v1::WorkflowStep& definition);
+
+// What the task may spend on one more call of `most` (0: any amount), 0 meaning any amount;
+// nullopt: nothing is left.
+std::optional<std::int64_t> Reserve(const Builder& b, std::int64_t most);
 
 // The month that an iteration which begins now is charged to.
 std::string MonthToCharge(const Builder& b);
@@ -48,15 +53,24 @@ std::string MonthToCharge(const Builder& b);
 // No iteration of a model can begin for want of it.
 bool ProjectIsSpent(const Builder& b);
 
-// Reserves for an iteration of `step`, for which `wanted` may be spent (0: any amount), what is
-// left of the budget at the most. After !ProjectIsSpent().
-void ReserveOfProject(Builder& b, TaskState::Step& step, std::int64_t wanted);
+// For an iteration, or a judgement of a gate.
+struct Reservation {
+  std::int64_t microusd = 0;
+  std::string month;  // empty: of no project
+  bool less = false;  // than was wanted
+};
+
+// Reserves for an iteration or a judgement that has not begun yet, for which `wanted` may be spent
+// (0: any amount), what is left of the budget at the most. After !ProjectIsSpent().
+Reservation ReserveOfProject(Builder& b, std::int64_t wanted);
 
 // BLOCKED(BUDGET) until the month ends, or `next` comes.
 Transition BlockForProject(Builder b, absl::Time next);
 
-// An iteration could not do with what was reserved for it, and could have had more but for the
-// project: it is begun again once there is more. False: it is not so.
-bool WantsMoreOfProject(Builder& b, TaskState::Step& step, Execution::FailureReason reason);
+// An iteration, or a judgement of the gate, could not do with what was reserved for it, and could
+// have had more but for the project: it is begun again once there is more. False: it is not so.
+bool WantsMoreOfProject(Builder& b, const TaskState::Step& step, const IterationEnded& ended);
+// It is not known any more how much is needed.
+void NeedsNoMoreOfProject(Builder& b);
 
 }  // namespace capstan::task

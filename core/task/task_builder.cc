@@ -116,6 +116,51 @@ void Builder::EndApproval(TaskState::Step& step, ApprovalSummary::State state,
       {approval.number(), state, absl::FromUnixMicros(approval.expires()), approval.plan_digest()});
 }
 
+void Builder::Ended(TaskState::Step& step, const IterationEnded& ended) {
+  v1::IterationFinished& finished = *Event().mutable_iteration_finished();
+  finished.set_step(ended.step);
+  finished.set_attempt(ended.attempt);
+  finished.set_iteration(ended.iteration);
+  finished.set_status(ended.status);
+  finished.set_message(ended.message);
+  finished.set_error(ended.error);
+  for (const v1::CheckResult& check : ended.checks) *finished.add_checks() = check;
+  for (const std::string& warning : ended.warnings) finished.add_warnings(warning);
+  const std::int64_t micros = absl::ToInt64Microseconds(ended.took);
+  finished.mutable_duration()->set_seconds(micros / 1000000);
+  finished.mutable_duration()->set_nanos(static_cast<std::int32_t>(micros % 1000000 * 1000));
+  for (const v1::UsageRecorded& usage : ended.usage) Bill(step, usage);
+}
+
+void Builder::TakeWork(const IterationEnded& ended) {
+  if (ended.kept.has_value()) data().set_kept_work(*ended.kept);
+  if (!ended.commit.empty()) data().clear_kept_work();
+  if (ended.commit.empty() || ended.commit == data().workspace().head_commit()) return;
+  data().mutable_workspace()->set_head_commit(ended.commit);
+  v1::WorkCommitted& committed = *Event().mutable_work_committed();
+  committed.set_commit(ended.commit);
+  committed.set_step(ended.step);
+}
+
+void Builder::Lost(TaskState::Step& step, int attempt, int iteration,
+                   std::int64_t reserved_microusd) {
+  if (reserved_microusd > 0) {
+    v1::UsageRecorded usage;
+    usage.set_step(step.name());
+    usage.set_attempt(attempt);
+    usage.set_iteration(iteration);
+    usage.set_cost_microusd(reserved_microusd);
+    usage.set_is_upper_bound(true);
+    Bill(step, usage);
+  }
+  v1::IterationFinished& finished = *Event().mutable_iteration_finished();
+  finished.set_step(step.name());
+  finished.set_attempt(attempt);
+  finished.set_iteration(iteration);
+  finished.set_status(IterationFinished::STATUS_STOPPED);
+  finished.set_message("its worker stopped or was lost");
+}
+
 void Builder::Bill(TaskState::Step& step, const v1::UsageRecorded& usage) {
   *Event().mutable_usage_recorded() = usage;
   v1::UsageTotals& totals = *out_.data.mutable_usage();
@@ -163,7 +208,9 @@ Transition Builder::End(Execution::State state, Execution::FailureReason reason,
   bool began = false;
   for (TaskState::Step& step : *out_.data.mutable_steps()) {
     began = began || step.attempt() > 0;
-    if (step.state() == StepStatus::STATE_WAITING && !step.approval().ended())
+    const bool asked = step.state() == StepStatus::STATE_WAITING ||
+                       step.gate().stage() == TaskState::Gate::STAGE_ASKED;
+    if (asked && !step.approval().ended())
       EndApproval(step, ApprovalSummary::STATE_VOID, "the task ended for another reason");
     if (step.state() == StepStatus::STATE_RUNNING || step.state() == StepStatus::STATE_WAITING) {
       Finished(step, StepStatus::STATE_CANCELLED, Execution::FAILURE_REASON_UNSPECIFIED,
@@ -206,18 +253,13 @@ bool IsWorking(const TaskState::Step& step) {
   return step.state() == StepStatus::STATE_RUNNING && step.not_before() == 0;
 }
 
+bool IsAtWork(const TaskState::Step& step) { return IsWorking(step) || step.gate().working(); }
+
 absl::Time Deadline(const Task& task, const TaskState& data) {
   if (data.began() == 0) return absl::InfiniteFuture();
   absl::Duration timeout = absl::Seconds(task.request.timeout().seconds());
   if (timeout == absl::ZeroDuration()) timeout = kTaskTimeout;
   return absl::FromUnixMicros(data.began()) + timeout + absl::Microseconds(data.waited());
-}
-
-std::optional<std::string> Waiting(const TaskState& data) {
-  for (const TaskState::Step& step : data.steps()) {
-    if (step.state() == StepStatus::STATE_WAITING) return step.name();
-  }
-  return std::nullopt;
 }
 
 }  // namespace capstan::task

@@ -42,8 +42,12 @@ class Builder {
   // The approval that a step waits for comes to this end.
   void EndApproval(TaskState::Step& step, v1::ApprovalSummary::State state, std::string message);
 
-  // Something was billed for a step's iteration.
-  void Bill(TaskState::Step& step, const v1::UsageRecorded& usage);
+  // What an iteration of a step, or what decides its gate, came to, and what it has cost.
+  void Ended(TaskState::Step& step, const IterationEnded& ended);
+  // The work that it left.
+  void TakeWork(const IterationEnded& ended);
+  // Its worker is gone: all that was reserved for it may have been spent.
+  void Lost(TaskState::Step& step, int attempt, int iteration, std::int64_t reserved_microusd);
 
   // BLOCKED until `until` at the latest; the lease is given back.
   Transition Block(Execution::BlockReason reason, std::string message, absl::Time until);
@@ -54,6 +58,8 @@ class Builder {
  private:
   // When most of the budget of the project is spent, that is said once a month.
   void WarnOfProject();
+  // Something was billed for a step.
+  void Bill(TaskState::Step& step, const v1::UsageRecorded& usage);
 
   const Task& task_;
   const absl::Time now_;
@@ -62,6 +68,14 @@ class Builder {
   Transition out_;
 };
 
+inline absl::Duration ToDuration(const google::protobuf::Duration& d) {
+  return absl::Seconds(d.seconds()) + absl::Nanoseconds(d.nanos());
+}
+
+inline absl::Duration Or(absl::Duration value, absl::Duration otherwise) {
+  return value > absl::ZeroDuration() ? value : otherwise;
+}
+
 // ---- of the steps
 
 // All that depend on `step`, directly or not, with it, in the order of the workflow.
@@ -69,12 +83,17 @@ std::vector<std::string> WithDependents(const v1::Workflow& workflow, const std:
 
 // An iteration of it is being worked on.
 bool IsWorking(const TaskState::Step& step);
+// That, or what decides its gate.
+bool IsAtWork(const TaskState::Step& step);
 
 // Its iteration, as it is to be worked on.
 StepRun RunOf(const Builder& builder, const TaskState::Step& step);
 
 // When the task has to be done.
 absl::Time Deadline(const Task& task, const TaskState& data);
+
+// Ends the task: a step cannot go on, what the task may cost is spent.
+Transition OutOfBudget(Builder builder, const std::string& step);
 
 // ---- what follows from where the steps stand
 
@@ -115,10 +134,15 @@ bool CountVote(Builder& builder, const machine::Signalled::Vote& vote);
 std::optional<Transition> Settle(Builder& builder, const std::string& name, bool passed,
                                  const std::string& words);
 
+// What an approval that has come to an end would mean does not matter any more.
+void Unsettle(Builder& builder);
+
 // The step asks people, and goes on with their answer.
 void AskQuestion(Builder& builder, const std::string& name, std::string question);
+// Puts its question to them, as soon as nothing else is asked.
+void PutQuestion(Builder& builder, const std::string& name);
 
-// The step that waits for people; there is at most one.
+// The step about which people are asked; there is at most one.
 std::optional<std::string> Waiting(const TaskState& data);
 
 }  // namespace capstan::task

@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/machine/event_writer.h"
 #include "core/task/task_budget.h"
-#include "core/task/task_builder.h"
+#include "core/task/task_gates.h"
 #include "core/workflow/loader.h"
 
 namespace capstan::task {
@@ -45,22 +45,8 @@ Transition Retry(Builder b, std::string message) {
 // ---- the worker that was at it is gone
 
 void Lose(Builder& b, TaskState::Step& step) {
-  if (step.reserved_microusd() > 0) {  // may have been spent, all of it
-    v1::UsageRecorded usage;
-    usage.set_step(step.name());
-    usage.set_attempt(step.attempt());
-    usage.set_iteration(step.iteration());
-    usage.set_cost_microusd(step.reserved_microusd());
-    usage.set_is_upper_bound(true);
-    step.set_reserved_microusd(0);
-    b.Bill(step, usage);
-  }
-  v1::IterationFinished& finished = *b.Event().mutable_iteration_finished();
-  finished.set_step(step.name());
-  finished.set_attempt(step.attempt());
-  finished.set_iteration(step.iteration());
-  finished.set_status(IterationFinished::STATUS_STOPPED);
-  finished.set_message("its worker stopped or was lost");
+  b.Lost(step, step.attempt(), step.iteration(), step.reserved_microusd());
+  step.set_reserved_microusd(0);
 }
 
 void TryAgain(TaskState::Step& step, absl::Time when) {
@@ -76,6 +62,7 @@ bool MayRunAgain(const Builder& b, const TaskState::Step& step) {
 // Nobody works on it any more. An end that was decided stays what it is.
 Transition GiveUp(Builder b, Execution::FailureReason reason, std::string message) {
   for (TaskState::Step& step : *b.data().mutable_steps()) {
+    if (step.gate().working()) LoseGate(b, step);
     if (IsWorking(step)) Lose(b, step);
   }
   if (b.data().has_ending()) {
@@ -101,6 +88,7 @@ Transition GiveUpAfter(Builder b, int takeovers) {
 Transition GoOnAnew(Builder b) {
   std::optional<std::string> unknown;
   for (TaskState::Step& step : *b.data().mutable_steps()) {
+    if (step.gate().working()) LoseGate(b, step);
     if (!IsWorking(step)) continue;
     Lose(b, step);
     if (b.data().has_ending()) {
@@ -129,6 +117,13 @@ Transition Restart(const Task& task, absl::Time now) {
   Builder b(task, now);
   Transition out = Again(task);
   for (const TaskState::Step& step : task.data.steps()) {
+    if (step.gate().working()) {
+      if (step.gate().stops()) {
+        out.stop_gates.push_back(step.name());
+      } else {
+        out.run.push_back(GateRunOf(b, step));
+      }
+    }
     if (!IsWorking(step)) continue;
     if (task.data.has_ending() || step.restarts()) {
       out.stop.push_back(step.name());
@@ -148,7 +143,7 @@ Transition On(const Task& task, const Resumed& resumed, absl::Time now) {
     if (resumed.alone && resumed.takeovers >= machine::kMaxTakeovers)
       return GiveUpAfter(std::move(b), resumed.takeovers);
   }
-  const bool working = std::any_of(task.data.steps().begin(), task.data.steps().end(), IsWorking);
+  const bool working = std::any_of(task.data.steps().begin(), task.data.steps().end(), IsAtWork);
   if (task.data.has_ending() && !working) {
     Transition out = lost ? b.Done() : Again(task);
     out.put_away = true;
@@ -247,22 +242,9 @@ Transition On(const Task& task, const Prepared& prepared, absl::Time now) {
 // ---- an iteration ended
 
 void TakeNote(Builder& b, TaskState::Step& step, const IterationEnded& ended) {
-  v1::IterationFinished& finished = *b.Event().mutable_iteration_finished();
-  finished.set_step(ended.step);
-  finished.set_attempt(ended.attempt);
-  finished.set_iteration(ended.iteration);
-  finished.set_status(ended.status);
-  finished.set_message(ended.message);
-  finished.set_error(ended.error);
-  for (const v1::CheckResult& check : ended.checks) *finished.add_checks() = check;
-  for (const std::string& warning : ended.warnings) finished.add_warnings(warning);
-  const std::int64_t micros = absl::ToInt64Microseconds(ended.took);
-  finished.mutable_duration()->set_seconds(micros / 1000000);
-  finished.mutable_duration()->set_nanos(static_cast<std::int32_t>(micros % 1000000 * 1000));
   step.set_reserved_microusd(0);
-  if (b.Definition(ended.step).has_llm() && b.data().has_project())
-    b.data().mutable_project()->clear_needs_microusd();
-  for (const v1::UsageRecorded& usage : ended.usage) b.Bill(step, usage);
+  if (CostOf(b.Definition(ended.step)).has_value()) NeedsNoMoreOfProject(b);
+  b.Ended(step, ended);
   for (const auto& [artifact, digest] : {std::pair(ended.answer_artifact, ended.answer_digest),
                                          std::pair(ended.text_artifact, ended.text_digest)}) {
     if (artifact.empty()) continue;
@@ -277,14 +259,7 @@ void TakeNote(Builder& b, TaskState::Step& step, const IterationEnded& ended) {
     step.clear_artifact_execution();
   if (!ended.answer.is_null()) b.steps()[ended.step]["output"] = ended.answer;
   if (!ended.text_artifact.empty()) b.steps()[ended.step]["artifact"] = ended.text;
-  if (ended.kept.has_value()) b.data().set_kept_work(*ended.kept);
-  if (!ended.commit.empty()) b.data().clear_kept_work();
-  if (!ended.commit.empty() && ended.commit != b.data().workspace().head_commit()) {
-    b.data().mutable_workspace()->set_head_commit(ended.commit);
-    v1::WorkCommitted& committed = *b.Event().mutable_work_committed();
-    committed.set_commit(ended.commit);
-    committed.set_step(ended.step);
-  }
+  b.TakeWork(ended);
   b.out().store_result = true;
 }
 
@@ -353,7 +328,7 @@ Transition Failed(Builder b, const IterationEnded& ended) {
     return Finish(std::move(b), Execution::STATE_FAILED, ended.reason,
                   absl::StrCat("step ", ended.step, ": ", ended.message));
   }
-  if (WantsMoreOfProject(b, step, ended.reason)) {
+  if (WantsMoreOfProject(b, step, ended)) {
     TryAgain(step, b.now());
     return Advance(std::move(b));
   }
@@ -376,6 +351,10 @@ Transition Failed(Builder b, const IterationEnded& ended) {
 Transition On(const Task& task, const IterationEnded& ended, absl::Time now) {
   const auto found = std::find_if(task.data.steps().begin(), task.data.steps().end(),
                                   [&](const auto& step) { return step.name() == ended.step; });
+  if (found != task.data.steps().end() && ended.iteration == 0 && found->gate().working() &&
+      found->gate().number() == ended.attempt) {
+    return GateEnded(Builder(task, now), ended);
+  }
   if (found == task.data.steps().end() || !IsWorking(*found) || found->attempt() != ended.attempt ||
       found->iteration() != ended.iteration) {
     return Ignore();
@@ -424,7 +403,7 @@ Transition On(const Task& task, const IterationEnded& ended, absl::Time now) {
 Transition On(const Task& task, const PutAway& put, absl::Time now) {
   const bool ending = task.data.has_ending();
   if (!ending && task.state != Execution::STATE_VERIFYING) return Ignore();
-  if (std::any_of(task.data.steps().begin(), task.data.steps().end(), IsWorking)) return Ignore();
+  if (std::any_of(task.data.steps().begin(), task.data.steps().end(), IsAtWork)) return Ignore();
   Builder b(task, now);
   if (!put.commit.empty() || put.removed) {
     v1::WorkCommitted& committed = *b.Event().mutable_work_committed();
@@ -517,8 +496,7 @@ Transition On(const Task& task, const Signalled& signalled, absl::Time now) {
     return out;
   }
   if (settles != nullptr && (!message.empty() || task.data.has_ending())) {
-    TaskState::Step& step = b.Step(*Waiting(b.data()));  // it does not matter any more
-    b.SetState(step, step.question() ? StepStatus::STATE_RUNNING : StepStatus::STATE_PENDING);
+    Unsettle(b);
     settles = nullptr;
   }
   if (!message.empty()) {

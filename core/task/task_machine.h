@@ -93,7 +93,8 @@ struct Prepared {
   bool transient = false;
 };
 
-// Result of one of Transition::run.
+// Result of one of Transition::run. For a gate (iteration 0) COMPLETE is a yes, FAILED a no, and
+// `message` the words of who decided.
 struct IterationEnded {
   std::string step;
   int attempt = 0;
@@ -161,7 +162,7 @@ using Input =
 
 // ---- output
 
-// One iteration to be worked on.
+// One iteration to be worked on; iteration 0: what decides the step's gate, a model or a script.
 struct StepRun {
   std::string step;
   int attempt = 0;
@@ -200,6 +201,7 @@ struct Transition {
   bool put_away = false;
   std::vector<StepRun> run;
   std::vector<std::string> stop;         // iterations of these steps; each is answered
+  std::vector<std::string> stop_gates;   // what decides the gates of these; each is answered
   std::optional<absl::Time> look_again;  // by Tick
 };
 

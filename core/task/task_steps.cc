@@ -1,15 +1,14 @@
 // What follows from where the steps of a task stand: which begin, which are asked about, which run
 // again, and when the task is at its end.
 #include <algorithm>
+#include <numeric>
 #include <set>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "core/ids.h"
 #include "core/machine/approvals.h"
 #include "core/machine/event_writer.h"
 #include "core/task/task_budget.h"
-#include "core/task/task_builder.h"
+#include "core/task/task_gates.h"
 #include "core/workflow/loader.h"
 
 namespace capstan::task {
@@ -17,24 +16,14 @@ namespace {
 
 using machine::ToProto;
 using v1::ApprovalSummary;
-using v1::StepGate;
-
-absl::Duration ToDuration(const google::protobuf::Duration& d) {
-  return absl::Seconds(d.seconds()) + absl::Nanoseconds(d.nanos());
-}
 
 // While an emergency stop keeps steps from beginning beside others that run.
 constexpr absl::Duration kStoppedLook = absl::Seconds(5);
-
-absl::Duration Or(absl::Duration value, absl::Duration otherwise) {
-  return value > absl::ZeroDuration() ? value : otherwise;
-}
 
 bool IsDone(const TaskState::Step& step) {
   return step.state() == StepStatus::STATE_SUCCEEDED || step.state() == StepStatus::STATE_SKIPPED;
 }
 
-// Those that it depends on are done, and none that depends on it is still being stopped.
 template <class Names>
 bool AnyOf(const Names& names, const std::vector<std::string>& among) {
   return std::any_of(names.begin(), names.end(), [&](const std::string& name) {
@@ -42,151 +31,21 @@ bool AnyOf(const Names& names, const std::vector<std::string>& among) {
   });
 }
 
+// Those that it depends on are done, and nothing of those that depend on it is still being stopped.
 bool IsReady(Builder& b, const v1::WorkflowStep& definition) {
   if (!std::all_of(definition.depends_on().begin(), definition.depends_on().end(),
                    [&](const std::string& name) { return IsDone(b.Step(name)); })) {
     return false;
   }
   const std::vector<std::string> after = WithDependents(b.workflow(), definition.name());
-  return std::none_of(after.begin(), after.end(),
-                      [&](const std::string& name) { return IsWorking(b.Step(name)); });
+  return std::none_of(after.begin(), after.end(), [&](const std::string& name) {
+    return IsWorking(b.Step(name)) || b.Step(name).gate().stops();
+  });
 }
 
 int RetryLimit(const Builder& b) {
   const int limit = workflow::MaxRetries(b.workflow());
   return b.task().request.task().profile() == v1::PROFILE_FAST ? std::min(limit, 2) : limit;
-}
-
-// ---- gates
-
-// The gate in force before a step: the workflow's, or the one that the profile adds.
-std::optional<StepGate> GateOf(const Builder& b, const v1::WorkflowStep& step) {
-  if (step.has_gate()) return step.gate();
-  if (b.task().request.task().profile() != v1::PROFILE_STRICT) return std::nullopt;
-  const bool reads =
-      std::any_of(step.depends_on().begin(), step.depends_on().end(),
-                  [](const std::string& name) { return name == "spec" || name == "design"; });
-  if (!reads) return std::nullopt;
-  StepGate gate;
-  gate.set_kind(StepGate::KIND_HUMAN);
-  return gate;
-}
-
-bool NobodyIsAsked(const Builder& b) {
-  const v1::Profile profile = b.task().request.task().profile();
-  return profile == v1::PROFILE_AUTO || profile == v1::PROFILE_FAST;
-}
-
-const char* ActionName(bool passed, StepGate::OnReject action) {
-  if (passed) return "continue";
-  switch (action) {
-    case StepGate::ON_REJECT_RETRY:
-      return "retry";
-    case StepGate::ON_REJECT_SKIP_STEP:
-      return "skip_step";
-    case StepGate::ON_REJECT_CONTINUE:
-      return "continue";
-    default:
-      return "fail";
-  }
-}
-
-void Record(Builder& b, const std::string& step, std::string decider, bool passed,
-            StepGate::OnReject action, std::string message) {
-  v1::GateDecided& decided = *b.Event().mutable_gate_decided();
-  decided.set_step(step);
-  decided.set_decider(std::move(decider));
-  decided.set_passed(passed);
-  decided.set_action(ActionName(passed, action));
-  decided.set_message(std::move(message));
-}
-
-// What a person is asked to pass: the definition, the step, and everything that was done so far.
-std::string DigestOf(const Builder& b, const TaskState::Step& step) {
-  std::string text = absl::StrCat(b.task().request.task().workflow_digest(), "\n", step.name(),
-                                  "\n", step.retries(), "\n", step.iteration(), "\n");
-  for (const TaskState::Step& one : b.data().steps()) {
-    absl::StrAppend(&text, one.name(), " ", one.attempt(), " ", one.iteration(), " ",
-                    one.answer_artifact(), " ", one.text_artifact(), "\n");
-  }
-  return Sha256Hex(text);
-}
-
-// Asks people: about a gate, or a question of the step itself.
-void Ask(Builder& b, TaskState::Step& step, const StepGate& gate, std::string reason) {
-  engine::v1::ActionState::Approval approval;
-  approval.set_number(b.data().approvals() + 1);
-  approval.set_plan_digest(DigestOf(b, step));
-  const absl::Time until = b.now() + Or(ToDuration(gate.timeout()), kGateTimeout);
-  approval.set_expires(absl::ToUnixMicros(until));
-  approval.set_quorum(std::max(1, gate.quorum()));
-  *approval.mutable_groups() = gate.groups();
-  b.data().set_approvals(approval.number());
-  b.SetState(step, StepStatus::STATE_WAITING);
-  step.set_asked(reason);
-  v1::ApprovalRequested& requested = *b.Event().mutable_approval_requested();
-  requested.set_number(approval.number());
-  requested.set_plan_digest(approval.plan_digest());
-  requested.set_step(step.name());
-  requested.set_question(step.question());
-  v1::ApprovalRule& rule = *requested.mutable_rule();
-  rule.set_quorum(approval.quorum());
-  *rule.mutable_groups() = approval.groups();
-  rule.set_reason(std::move(reason));
-  *requested.mutable_expire_time() = ToProto(until);
-  b.out().approvals.push_back(
-      {approval.number(), ApprovalSummary::STATE_PENDING, until, approval.plan_digest()});
-  *step.mutable_approval() = std::move(approval);
-}
-
-// A gate that was not passed. A transition: the task ends, or goes back.
-std::optional<Transition> Refused(Builder& b, const std::string& name, StepGate::OnReject action,
-                                  const std::string& words, Execution::FailureReason reason) {
-  TaskState::Step& step = b.Step(name);
-  switch (action) {
-    case StepGate::ON_REJECT_CONTINUE:
-      step.set_gate_passed(true);
-      b.SetState(step, StepStatus::STATE_PENDING);
-      return std::nullopt;
-    case StepGate::ON_REJECT_SKIP_STEP:
-      b.Finished(step, StepStatus::STATE_SKIPPED, Execution::FAILURE_REASON_UNSPECIFIED, words);
-      return std::nullopt;
-    case StepGate::ON_REJECT_RETRY:
-      return StepFailed(std::move(b), name, reason, words, words);
-    default:
-      b.Finished(step, StepStatus::STATE_FAILED, reason, words);
-      return Finish(std::move(b), Execution::STATE_FAILED, reason,
-                    absl::StrCat("step ", name, ": ", words));
-  }
-}
-
-// Looks at the gate of a step whose turn has come. A transition: the task ends, or goes back.
-std::optional<Transition> LookAtGate(Builder& b, const v1::WorkflowStep& definition) {
-  TaskState::Step& step = b.Step(definition.name());
-  const std::optional<StepGate> gate = GateOf(b, definition);
-  if (!gate.has_value() || step.gate_passed()) {
-    step.set_gate_passed(true);
-    return std::nullopt;
-  }
-  if (gate->kind() == StepGate::KIND_AUTO) {
-    const bool passed = b.Holds(gate->criteria(), step);
-    const std::string words = passed ? "its criteria hold" : "its criteria do not hold";
-    Record(b, step.name(), "auto", passed, gate->on_reject(), words);
-    step.set_gate_passed(passed);
-    if (passed) return std::nullopt;
-    return Refused(b, step.name(), gate->on_reject(), words,
-                   Execution::FAILURE_REASON_PRECONDITION_FAILED);
-  }
-  if (gate->kind() == StepGate::KIND_HUMAN && !NobodyIsAsked(b)) {
-    if (Waiting(b.data()).has_value()) return std::nullopt;  // one at a time
-    Ask(b, step, *gate, absl::StrCat("the gate before step ", step.name()));
-    return std::nullopt;
-  }
-  const bool skip = gate->kind() == StepGate::KIND_SKIP;
-  Record(b, step.name(), skip ? "skip" : "profile", true, gate->on_reject(),
-         skip ? "the workflow passes it" : "the task's profile asks nobody");
-  step.set_gate_passed(true);
-  return std::nullopt;
 }
 
 // ---- iterations
@@ -217,14 +76,13 @@ std::optional<Transition> StartIteration(Builder& b, const std::string& name) {
                       step.feedback());
   }
   step.set_reserved_microusd(0);
-  if (definition.has_llm()) {
-    const std::optional<std::int64_t> reserved = Reserve(b, definition.llm());
-    if (!reserved.has_value()) {
-      return Finish(std::move(b), Execution::STATE_FAILED,
-                    Execution::FAILURE_REASON_BUDGET_EXCEEDED,
-                    absl::StrCat("step ", name, " cannot go on: what the task may cost is spent"));
-    }
-    ReserveOfProject(b, step, *reserved);
+  if (const std::optional<std::int64_t> cost = CostOf(definition)) {
+    const std::optional<std::int64_t> reserved = Reserve(b, *cost);
+    if (!reserved.has_value()) return OutOfBudget(std::move(b), name);
+    const Reservation taken = ReserveOfProject(b, *reserved);
+    step.set_reserved_microusd(taken.microusd);
+    step.set_reserved_month(taken.month);
+    step.set_reserved_less(taken.less);
   }
   step.set_not_before(0);
   b.SetState(step, StepStatus::STATE_RUNNING);
@@ -246,41 +104,53 @@ std::optional<Transition> StartStep(Builder& b, const v1::WorkflowStep& definiti
 
 // ---- all of them
 
+// True when something changed that may let others begin.
+bool LookAtStep(Builder& b, const v1::WorkflowStep& definition, std::optional<Transition>& end) {
+  TaskState::Step& step = b.Step(definition.name());
+  const bool asks_models = CostOf(definition).has_value();
+  if (step.state() == StepStatus::STATE_RUNNING && step.question()) {
+    PutQuestion(b, step.name());
+    return false;
+  }
+  if (step.state() == StepStatus::STATE_RUNNING && step.not_before() != 0) {
+    const bool later =
+        (asks_models && MustWaitToPay(b)) || b.now() < absl::FromUnixMicros(step.not_before());
+    if (!later) end = StartIteration(b, step.name());
+    return false;
+  }
+  if (step.state() != StepStatus::STATE_PENDING || !IsReady(b, definition)) return false;
+  if (definition.has_condition() && !b.Holds(definition.condition(), step)) {
+    DropGate(b, step, "its step is left out");
+    b.Finished(step, StepStatus::STATE_SKIPPED, Execution::FAILURE_REASON_UNSPECIFIED,
+               "its condition does not hold");
+    return true;
+  }
+  const TaskState::Gate::Stage stage = step.gate().stage();
+  if ((end = LookAtGate(b, definition))) return false;
+  const bool changed = step.gate().stage() != stage;  // then there is something to be done about it
+  if (step.state() != StepStatus::STATE_PENDING) return true;  // skipped, or asked about
+  if (!step.gate_passed()) return changed;
+  if (asks_models && MustWaitToPay(b)) return changed;
+  if (!definition.has_gate_only() && b.data().workspace().path().empty()) {
+    b.out().prepare = true;
+    return changed;
+  }
+  end = StartStep(b, definition);
+  if (end.has_value()) return false;
+  return IsDone(step) || step.gate().stage() != TaskState::Gate::STAGE_UNSPECIFIED;
+}
+
 // One pass over the steps; true when something changed that may let others begin.
 bool Pass(Builder& b, std::optional<Transition>& end) {
   bool changed = false;
   for (const v1::WorkflowStep& definition : b.workflow().steps()) {
-    TaskState::Step& step = b.Step(definition.name());
-    if (step.state() == StepStatus::STATE_RUNNING && step.question()) {
-      if (!Waiting(b.data()).has_value()) Ask(b, step, StepGate(), step.asked());
-      continue;
-    }
-    if (step.state() == StepStatus::STATE_RUNNING && step.not_before() != 0) {
-      if (definition.has_llm() && MustWaitToPay(b)) continue;
-      if (b.now() < absl::FromUnixMicros(step.not_before())) continue;
-      if ((end = StartIteration(b, step.name()))) return false;
-      continue;
-    }
-    if (step.state() != StepStatus::STATE_PENDING || !IsReady(b, definition)) continue;
-    if (definition.has_condition() && !b.Holds(definition.condition(), step)) {
-      b.Finished(step, StepStatus::STATE_SKIPPED, Execution::FAILURE_REASON_UNSPECIFIED,
-                 "its condition does not hold");
-      changed = true;
-      continue;
-    }
-    if ((end = LookAtGate(b, definition))) return false;
-    if (step.state() != StepStatus::STATE_PENDING) {  // skipped, or asked about
-      changed = true;
-      continue;
-    }
-    if (!step.gate_passed()) continue;
-    if (definition.has_llm() && MustWaitToPay(b)) continue;
-    if (!definition.has_gate_only() && b.data().workspace().path().empty()) {
-      b.out().prepare = true;
-      continue;
-    }
-    if ((end = StartStep(b, definition))) return false;
-    changed = changed || IsDone(step);
+    const TaskState::Gate::Stage stage = b.Step(definition.name()).gate().stage();
+    if ((end = WorkOnGate(b, definition))) return false;
+    changed = changed || b.Step(definition.name()).gate().stage() != stage;
+  }
+  for (const v1::WorkflowStep& definition : b.workflow().steps()) {
+    changed = LookAtStep(b, definition, end) || changed;
+    if (end.has_value()) return false;
   }
   return changed;
 }
@@ -289,12 +159,22 @@ bool IsBetweenIterations(const TaskState::Step& step) {
   return step.state() == StepStatus::STATE_RUNNING && step.not_before() != 0 && !step.question();
 }
 
-// When an iteration that waits can begin, after `above`.
+// What is worked on for a gate waits to be tried again.
+bool GateWaits(const TaskState::Step& step) {
+  const TaskState::Gate& gate = step.gate();
+  return !gate.working() && gate.not_before() != 0 &&
+         (gate.stage() == TaskState::Gate::STAGE_JUDGE ||
+          gate.stage() == TaskState::Gate::STAGE_SCRIPT);
+}
+
+// When an iteration that waits can begin, or what decides a gate, after `above`.
 absl::Time NextTry(const TaskState& data, absl::Time above) {
   absl::Time next = absl::InfiniteFuture();
   for (const TaskState::Step& step : data.steps()) {
     const absl::Time then = absl::FromUnixMicros(step.not_before());
     if (IsBetweenIterations(step) && then > above) next = std::min(next, then);
+    const absl::Time gate = absl::FromUnixMicros(step.gate().not_before());
+    if (GateWaits(step) && gate > above) next = std::min(next, gate);
   }
   return next;
 }
@@ -304,8 +184,9 @@ bool WaitsForProject(Builder& b) {
   if (!ProjectIsSpent(b)) return false;
   const auto& steps = b.workflow().steps();
   return std::any_of(steps.begin(), steps.end(), [&](const v1::WorkflowStep& definition) {
-    if (!definition.has_llm()) return false;
     const TaskState::Step& step = b.Step(definition.name());
+    if (WantsJudgement(b, step)) return true;
+    if (!CostOf(definition).has_value()) return false;
     if (IsBetweenIterations(step)) return absl::FromUnixMicros(step.not_before()) <= b.now();
     return step.state() == StepStatus::STATE_PENDING && step.gate_passed() &&
            IsReady(b, definition);
@@ -358,17 +239,22 @@ Transition Wait(Builder b) {
     return b.Done();
   }
   const TaskState::Step& step = b.Step(*waiting);
-  return b.Block(
-      step.question() ? Execution::BLOCK_REASON_USER_INPUT : Execution::BLOCK_REASON_APPROVAL,
-      absl::StrCat("step ", step.name(), " ", machine::WaitMessage(step.approval())),
-      absl::FromUnixMicros(step.approval().expires()));
+  const bool asks = step.state() == StepStatus::STATE_WAITING && step.question();
+  return b.Block(asks ? Execution::BLOCK_REASON_USER_INPUT : Execution::BLOCK_REASON_APPROVAL,
+                 absl::StrCat("step ", step.name(), " ", machine::WaitMessage(step.approval())),
+                 absl::FromUnixMicros(step.approval().expires()));
 }
 
 }  // namespace
 
+Transition OutOfBudget(Builder b, const std::string& step) {
+  return Finish(std::move(b), Execution::STATE_FAILED, Execution::FAILURE_REASON_BUDGET_EXCEEDED,
+                absl::StrCat("step ", step, " cannot go on: what the task may cost is spent"));
+}
+
 Transition Advance(Builder b) {
   if (b.data().has_ending()) {  // what still runs is being stopped
-    const bool working = std::any_of(b.data().steps().begin(), b.data().steps().end(), IsWorking);
+    const bool working = std::any_of(b.data().steps().begin(), b.data().steps().end(), IsAtWork);
     if (!working) b.out().put_away = true;
     return b.Done();
   }
@@ -389,13 +275,16 @@ Transition Advance(Builder b) {
     if (end.has_value()) return *std::move(end);
   }
   const auto& steps = b.data().steps();
-  if (std::all_of(steps.begin(), steps.end(), IsDone)) {
+  const bool done = std::all_of(steps.begin(), steps.end(), [](const TaskState::Step& step) {
+    return IsDone(step) && step.gate().stage() == TaskState::Gate::STAGE_UNSPECIFIED;
+  });
+  if (done) {
     b.To(Execution::STATE_VERIFYING);
     b.out().put_away = true;
     return b.Done();
   }
   if (b.out().prepare) return b.Done();
-  if (std::none_of(steps.begin(), steps.end(), IsWorking)) return Wait(std::move(b));
+  if (std::none_of(steps.begin(), steps.end(), IsAtWork)) return Wait(std::move(b));
   b.out().look_again = NextLook(b);
   return b.Done();
 }
@@ -419,17 +308,6 @@ Transition Reopen(Builder b) {
   data.clear_block_reason();
   b.To(Execution::STATE_PENDING);
   return Begin(std::move(b));
-}
-
-std::optional<Transition> Expire(Builder& b) {
-  const std::optional<std::string> name = Waiting(b.data());
-  if (!name.has_value()) return std::nullopt;
-  TaskState::Step& step = b.Step(*name);
-  if (step.approval().ended() || absl::FromUnixMicros(step.approval().expires()) > b.now())
-    return std::nullopt;
-  b.out().guard_signals = true;  // a vote that came in time counts
-  b.EndApproval(step, ApprovalSummary::STATE_EXPIRED, "nobody decided in time");
-  return Settle(b, *name, false, "nobody decided in time");
 }
 
 Transition StepFailed(Builder b, const std::string& name, Execution::FailureReason reason,
@@ -467,15 +345,19 @@ Transition GoBack(Builder b, const std::string& from, const std::string& to, std
   for (const std::string& name : again) {
     TaskState::Step& step = b.Step(name);
     reset.add_steps(name);
+    DropGate(b, step, absl::StrCat("the task goes back to ", to));
     if (RunsAlready(b, step)) {
       step.set_restarts(true);
       b.out().stop.push_back(name);
       continue;
     }
-    std::erase_if(b.out().run, [&](const StepRun& run) { return run.step == name; });
+    std::erase_if(b.out().run,
+                  [&](const StepRun& run) { return run.step == name && run.iteration != 0; });
     if (step.state() == StepStatus::STATE_WAITING && !step.approval().ended())
       b.EndApproval(step, ApprovalSummary::STATE_VOID, absl::StrCat("the task goes back to ", to));
-    const bool passed = step.gate_passed() && !AnyOf(b.Definition(name).depends_on(), again);
+    const v1::WorkflowStep& definition = b.Definition(name);
+    const bool passed = step.gate_passed() && !AnyOf(definition.depends_on(), again) &&
+                        definition.gate().mode() != v1::StepGate::MODE_REACTION;
     Reset(b, step);
     step.set_gate_passed(passed);  // nothing that it was about has changed
   }
@@ -507,6 +389,12 @@ Transition Finish(Builder b, Execution::State state, Execution::FailureReason re
   if (b.data().has_ending()) return Advance(std::move(b));
   std::vector<std::string> working;
   for (TaskState::Step& step : *b.data().mutable_steps()) {
+    if (GateRunsAlready(b, step)) {
+      if (!step.gate().stops()) b.out().stop_gates.push_back(step.name());
+      step.mutable_gate()->set_stops(true);
+    } else if (step.gate().working()) {
+      TakeBackGate(b, step);
+    }
     if (RunsAlready(b, step)) {
       working.push_back(step.name());
     } else if (IsWorking(step)) {  // was about to begin in this very transition
@@ -514,7 +402,8 @@ Transition Finish(Builder b, Execution::State state, Execution::FailureReason re
       step.set_not_before(absl::ToUnixMicros(b.now()));
     }
   }
-  if (working.empty() && b.data().workspace().path().empty())
+  const bool at_work = std::any_of(b.data().steps().begin(), b.data().steps().end(), IsAtWork);
+  if (!at_work && b.data().workspace().path().empty())
     return b.End(state, reason, std::move(message));
   TaskState::Ending& ending = *b.data().mutable_ending();
   ending.set_state(state);
@@ -525,71 +414,8 @@ Transition Finish(Builder b, Execution::State state, Execution::FailureReason re
   decided.set_failure_reason(reason);
   decided.set_message(std::move(message));
   b.out().stop = working;
-  b.out().put_away = working.empty();
+  b.out().put_away = !at_work;
   return b.Done();
-}
-
-bool CountVote(Builder& b, const machine::Signalled::Vote& vote) {
-  const std::optional<std::string> name = Waiting(b.data());
-  if (!name.has_value() || b.Step(*name).approval().ended()) {
-    *b.Event().mutable_approval_decided() = machine::DecidedOf(0, vote, "no approval is open");
-    return false;
-  }
-  TaskState::Step& step = b.Step(*name);
-  auto& approval = *step.mutable_approval();
-  // Who submitted a task may answer its questions, and does not pass its gates.
-  std::string ignored =
-      machine::WhyIgnored(approval, step.question() ? "" : b.task().request.caller(), vote);
-  const bool counts = ignored.empty();
-  *b.Event().mutable_approval_decided() =
-      machine::DecidedOf(approval.number(), vote, std::move(ignored));
-  if (!counts) return false;
-  if (!vote.approve) {
-    b.EndApproval(step, ApprovalSummary::STATE_REJECTED, vote.reason);
-    return true;
-  }
-  approval.add_approvers(vote.caller);
-  if (approval.approvers_size() < approval.quorum()) return false;
-  approval.set_given(true);
-  b.EndApproval(step, ApprovalSummary::STATE_APPROVED,
-                absl::StrCat("approved by ", absl::StrJoin(approval.approvers(), ", ")));
-  return true;
-}
-
-std::optional<Transition> Settle(Builder& b, const std::string& name, bool passed,
-                                 const std::string& words) {
-  TaskState::Step& step = b.Step(name);
-  if (step.question()) {
-    step.set_question(false);
-    if (!passed) {
-      return StepFailed(std::move(b), name, Execution::FAILURE_REASON_APPROVAL_REJECTED, words,
-                        words);
-    }
-    step.set_feedback(words);
-    step.set_iteration(step.iteration() + 1);
-    step.set_started(absl::ToUnixMicros(b.now()));  // the wait is not its own time
-    step.set_not_before(absl::ToUnixMicros(b.now()));
-    b.SetState(step, StepStatus::STATE_RUNNING);
-    return std::nullopt;
-  }
-  const StepGate gate = GateOf(b, b.Definition(name)).value_or(StepGate());
-  Record(b, name, "human", passed, gate.on_reject(), words);
-  if (!passed) {
-    const Execution::FailureReason reason = step.approval().expires() <= absl::ToUnixMicros(b.now())
-                                                ? Execution::FAILURE_REASON_APPROVAL_TIMEOUT
-                                                : Execution::FAILURE_REASON_APPROVAL_REJECTED;
-    return Refused(b, name, gate.on_reject(), words, reason);
-  }
-  step.set_gate_passed(true);
-  b.SetState(step, StepStatus::STATE_PENDING);
-  return std::nullopt;
-}
-
-void AskQuestion(Builder& b, const std::string& name, std::string question) {
-  TaskState::Step& step = b.Step(name);
-  step.set_question(true);
-  step.set_asked(std::move(question));
-  step.set_not_before(absl::ToUnixMicros(b.now()));  // nothing of it runs
 }
 
 StepRun RunOf(const Builder& b, const TaskState::Step& step) {

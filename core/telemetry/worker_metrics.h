@@ -49,7 +49,7 @@ struct WorkerMetrics {
 
   // Labels workflow and outcome. Tasks that reached their end.
   CounterFamily tasks;
-  // Labels step_kind (llm, command, check) and status (complete, continue, …).
+  // Labels step_kind (llm, command, check, gate) and status (complete, continue, …).
   CounterFamily iterations;
   // Labels model and kind (input, output, cache_creation, cache_read). As billed.
   CounterFamily model_tokens;

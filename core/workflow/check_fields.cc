@@ -105,18 +105,30 @@ void CheckAnswerSchema(const v1::WorkflowStep& step, const std::string& path, Pr
   want(step.llm().evidence_required(), "success_criteria", "evidence_required");
 }
 
+void CheckModelAndEngine(const std::string& model, const std::string& engine,
+                         const std::string& path, Problems& problems) {
+  CheckSize(model, kMaxName, path + ".model", problems);
+  const bool known = engine.empty() || std::find(std::begin(kEngines), std::end(kEngines),
+                                                 engine) != std::end(kEngines);
+  problems.Expect(known, path + ".engine", engine, "claude_cli, messages_api or scripted");
+}
+
+void CheckJudgement(const v1::ModelJudgement& judge, const std::string& path, Problems& problems) {
+  if (judge.prompt().empty()) problems.Add(path + ".prompt", "got none, want a template");
+  CheckSize(judge.prompt(), kMaxPrompt, path + ".prompt", problems);
+  CheckModelAndEngine(judge.model(), judge.engine(), path, problems);
+  problems.ExpectWithin(judge.max_cost_microusd(), kMaxCost, path + ".max_cost_microusd");
+}
+
 void CheckModelStep(const v1::WorkflowStep& step, const std::string& path, Problems& problems) {
   const v1::ModelStep& model = step.llm();
   if (model.prompt().empty()) problems.Add(path + ".prompt", "got none, want a template");
   CheckSize(model.prompt(), kMaxPrompt, path + ".prompt", problems);
   CheckSize(model.system_prompt(), kMaxPrompt, path + ".system_prompt", problems);
   CheckAnswerSchema(step, path + ".schema", problems);
-  CheckSize(model.model(), kMaxName, path + ".model", problems);
+  CheckModelAndEngine(model.model(), model.engine(), path, problems);
   problems.ExpectWithin(model.thinking_tokens(), kMaxThinkingTokens, path + ".thinking_tokens");
   problems.ExpectWithin(model.max_turns(), kMaxCounter, path + ".max_turns");
-  const bool known = model.engine().empty() || std::find(std::begin(kEngines), std::end(kEngines),
-                                                         model.engine()) != std::end(kEngines);
-  problems.Expect(known, path + ".engine", model.engine(), "claude_cli, messages_api or scripted");
   CheckTexts(model.tools(), path + ".tools", problems);
 }
 
@@ -137,9 +149,13 @@ void CheckCommandStep(const v1::CommandStep& command, const std::string& path, P
 
 void CheckQualityCheck(const v1::QualityCheck& check, const std::string& path, Problems& problems) {
   problems.Expect(IsStepName(check.name()), path + ".name", check.name(), kStepNameForm);
-  if (check.argv().empty() == check.command().empty()) {
-    problems.Add(path, Cat("got ", check.argv().empty() ? "neither" : "both",
-                           " of argv and command, want one of them"));
+  const int kinds = (check.argv().empty() ? 0 : 1) + (check.command().empty() ? 0 : 1) +
+                    (check.has_judge() ? 1 : 0);
+  if (kinds != 1) {
+    problems.Add(path, Cat("got ", kinds == 0 ? "none" : "more than one",
+                           " of argv, command and judge, want one of them"));
+  } else if (check.has_judge()) {
+    CheckJudgement(check.judge(), path + ".judge", problems);
   } else if (!check.argv().empty()) {
     CheckArguments(check.argv(), path + ".argv", problems);
   } else {
@@ -160,25 +176,59 @@ void CheckQualityChecks(const v1::WorkflowStep& step, const std::string& path, P
   }
 }
 
+// What happens when it is not passed fits the gate, and has what it needs.
+void CheckRefusal(const v1::WorkflowStep& step, const std::string& path, Problems& problems) {
+  const v1::StepGate& gate = step.gate();
+  const bool beside = gate.mode() == v1::StepGate::MODE_REACTION;
+  const bool runs_script = gate.on_reject() == v1::StepGate::ON_REJECT_RUN_SCRIPT;
+  const std::string at = path + ".on_reject";
+  if (gate.on_reject() == v1::StepGate::ON_REJECT_RETRY && step.retry_from().empty())
+    problems.Add(at, "got retry, want something else or a retry_from");
+  if (beside && gate.on_reject() == v1::StepGate::ON_REJECT_SKIP_STEP)
+    problems.Add(at,
+                 "got skip_step, want fail, retry or run_script: in mode reaction it has begun");
+  if (beside && gate.on_reject() == v1::StepGate::ON_REJECT_CONTINUE)
+    problems.Add(at, "got continue, want fail, retry or run_script: in mode reaction it goes on");
+  if (runs_script != gate.has_script()) {
+    problems.Add(path + ".script", runs_script
+                                       ? "got none, want one since on_reject is run_script"
+                                       : "got one, want none unless on_reject is run_script");
+  }
+  if (!runs_script || !gate.has_script()) return;
+  CheckCommandStep(gate.script(), path + ".script", problems);
+  if (!gate.script().repeatable()) {
+    problems.Add(path + ".script.repeatable",
+                 "got false, want true: it is run again when its worker was lost");
+  }
+  problems.Expect(gate.script().output_variable().empty(), path + ".script.output_variable",
+                  gate.script().output_variable(), "none: no step can use it");
+}
+
 void CheckGate(const v1::WorkflowStep& step, const std::string& path, Problems& problems) {
   const v1::StepGate& gate = step.gate();
   const bool human = gate.kind() == v1::StepGate::KIND_HUMAN;
+  const bool model = gate.kind() == v1::StepGate::KIND_MODEL;
+  const bool skip = gate.kind() == v1::StepGate::KIND_SKIP;
   const auto only = [&](bool set, bool fits, const char* field, const char* kind) {
     if (set && !fits)
       problems.Add(Cat(path, ".", field), Cat("got one, want none unless kind is ", kind));
   };
   if (!v1::StepGate::Kind_IsValid(gate.kind()) || gate.kind() == v1::StepGate::KIND_UNSPECIFIED) {
-    problems.Add(path + ".kind", "got none, want auto, human or skip");
+    problems.Add(path + ".kind", "got none, want auto, human, model or skip");
   }
   only(gate.has_criteria(), gate.kind() == v1::StepGate::KIND_AUTO, "criteria", "auto");
   only(gate.has_timeout(), human, "timeout", "human");
   only(gate.quorum() != 0, human, "quorum", "human");
   only(!gate.groups().empty(), human, "groups", "human");
-  only(gate.on_reject() != v1::StepGate::ON_REJECT_UNSPECIFIED,
-       gate.kind() != v1::StepGate::KIND_SKIP, "on_reject", "auto or human");
-  if (gate.on_reject() == v1::StepGate::ON_REJECT_RETRY && step.retry_from().empty()) {
-    problems.Add(path + ".on_reject", "got retry, want something else or a retry_from");
+  only(gate.has_judge(), model, "judge", "model");
+  only(gate.on_reject() != v1::StepGate::ON_REJECT_UNSPECIFIED, !skip, "on_reject",
+       "auto, human or model");
+  only(gate.mode() == v1::StepGate::MODE_REACTION, !skip, "mode", "auto, human or model");
+  if (model && !gate.has_judge()) {
+    problems.Add(path + ".judge", "got none, want one since kind is model");
   }
+  if (gate.has_judge()) CheckJudgement(gate.judge(), path + ".judge", problems);
+  CheckRefusal(step, path, problems);
   CheckDuration(gate.timeout(), path + ".timeout", problems);
   problems.ExpectWithin(gate.quorum(), kMaxQuorum, path + ".quorum");
   CheckTexts(gate.groups(), path + ".groups", problems);

@@ -90,10 +90,17 @@ class ReferenceCheck {
     }
     CheckTemplates(step.command().argv(), step, path + ".command.argv");
     for (int i = 0; i < step.checks_size(); ++i) {
-      CheckTemplates(step.checks(i).argv(), step, ItemPath(path + ".checks", i) + ".argv");
+      const std::string check = ItemPath(path + ".checks", i);
+      CheckTemplates(step.checks(i).argv(), step, check + ".argv");
+      CheckTemplate(step.checks(i).judge().prompt(), &step, check + ".judge.prompt",
+                    /*after_it=*/true);
     }
     CheckConditionOf(step.condition(), step, false, path + ".condition");
-    CheckConditionOf(step.gate().criteria(), step, false, path + ".gate.criteria");
+    // Criteria of a reaction are looked at when the step has ended.
+    CheckConditionOf(step.gate().criteria(), step,
+                     step.gate().mode() == v1::StepGate::MODE_REACTION, path + ".gate.criteria");
+    CheckTemplate(step.gate().judge().prompt(), &step, path + ".gate.judge.prompt");
+    CheckTemplates(step.gate().script().argv(), step, path + ".gate.script.argv");
     CheckConditionOf(step.loop().condition(), step, true, path + ".loop.condition");
   }
 
@@ -103,15 +110,15 @@ class ReferenceCheck {
   }
 
   // `step` uses it; null: a variable does.
-  void CheckTemplate(const std::string& text, const v1::WorkflowStep* step,
-                     const std::string& path) {
+  void CheckTemplate(const std::string& text, const v1::WorkflowStep* step, const std::string& path,
+                     bool after_it = false) {
     const absl::StatusOr<std::vector<std::string>> references = References(text);
     if (!references.ok()) {
       problems_.Add(path, std::string(references.status().message()));
       return;
     }
     for (const std::string& reference : *references) {
-      CheckReferenceOf(step, false, reference, path);
+      CheckReferenceOf(step, after_it, reference, path);
     }
   }
 

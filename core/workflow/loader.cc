@@ -58,12 +58,7 @@ class Parts {
 
   void PutInto(v1::Workflow& workflow) {
     for (int i = 0; i < workflow.steps_size(); ++i) {
-      if (!workflow.steps(i).has_llm()) continue;
-      v1::ModelStep& model = *workflow.mutable_steps(i)->mutable_llm();
-      const std::string path = ItemPath("steps", i) + ".llm";
-      PutIfFile("prompts", path + ".prompt_file", *model.mutable_prompt());
-      PutIfFile("prompts", path + ".system_prompt_file", *model.mutable_system_prompt());
-      PutIfFile("schemas", path + ".schema_file", *model.mutable_schema());
+      PutIntoStep(*workflow.mutable_steps(i), ItemPath("steps", i));
     }
     for (int i = 0; i < workflow.variables_size(); ++i) {
       if (!workflow.variables(i).has_fragment()) continue;
@@ -73,6 +68,25 @@ class Parts {
   }
 
  private:
+  void PutIntoStep(v1::WorkflowStep& step, const std::string& at) {
+    if (step.has_llm()) {
+      v1::ModelStep& model = *step.mutable_llm();
+      const std::string path = at + ".llm";
+      PutIfFile("prompts", path + ".prompt_file", *model.mutable_prompt());
+      PutIfFile("prompts", path + ".system_prompt_file", *model.mutable_system_prompt());
+      PutIfFile("schemas", path + ".schema_file", *model.mutable_schema());
+    }
+    if (step.gate().has_judge()) {
+      PutIfFile("prompts", at + ".gate.judge.prompt_file",
+                *step.mutable_gate()->mutable_judge()->mutable_prompt());
+    }
+    for (int i = 0; i < step.checks_size(); ++i) {
+      if (!step.checks(i).has_judge()) continue;
+      PutIfFile("prompts", ItemPath(at + ".checks", i) + ".judge.prompt_file",
+                *step.mutable_checks(i)->mutable_judge()->mutable_prompt());
+    }
+  }
+
   void PutIfFile(std::string_view kind, const std::string& path, std::string& text) {
     if (findings_.lines.count(path) != 0) Put(kind, path, text);
   }

@@ -72,6 +72,7 @@ void AddStep(const StepFacts& step, Variables& variables) {
   variables["ITERATION"] = absl::StrCat(step.iteration);
   variables["REVIEW_ROUND"] = absl::StrCat(step.review_round);
   SetIfAny("ITERATION_FEEDBACK", step.iteration_feedback, variables);
+  SetIfAny("GATE_REASON", step.gate_reason, variables);
   SetIfAny("REVIEW_FINDINGS", step.review_findings, variables);
   SetIfAny("VERIFICATION_RESULTS", step.verification_results, variables);
   variables.insert(step.outputs.begin(), step.outputs.end());
@@ -152,6 +153,24 @@ Values BuildValues(const v1::Workflow& workflow, const TaskFacts& task, const St
     if (text.has_value()) values.variables[variable->name()] = *std::move(text);
   }
   return values;
+}
+
+void TakeAnswer(const v1::Workflow& workflow, const v1::WorkflowStep& step,
+                const nlohmann::json& answer, const std::string& text, Values& values) {
+  nlohmann::json& known = values.steps[step.name()];
+  known["state"] = "succeeded";
+  if (!answer.is_null()) known["output"] = answer;
+  if (!text.empty()) {
+    known["artifact"] = text;
+    for (const ArtifactVariable& entry : kArtifactVariables) {
+      if (entry.artifact == step.artifact()) values.variables[std::string(entry.variable)] = text;
+    }
+  }
+  for (const v1::WorkflowVariable* variable : InOrder(workflow)) {
+    if (!variable->has_step_output() && !variable->has_text()) continue;
+    std::optional<std::string> made = Resolve(*variable, TaskFacts(), values);
+    if (made.has_value()) values.variables[variable->name()] = *std::move(made);
+  }
 }
 
 }  // namespace capstan::workflow

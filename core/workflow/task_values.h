@@ -48,6 +48,7 @@ struct StepFacts {
   std::string retry_feedback = {};
   int iteration = 1;
   std::string iteration_feedback = {};
+  std::string gate_reason = {};
   // 1, and one more each time that a step named review, or review_ and more, has sent the task
   // back. It counts for the whole task, not for the step that runs.
   int review_round = 1;
@@ -63,5 +64,10 @@ struct StepFacts {
 // not resolved either. `workflow` has passed Check.
 Values BuildValues(const v1::Workflow& workflow, const TaskFacts& task, const StepFacts& step,
                    const nlohmann::json& steps);
+
+// As if `step` had just succeeded with this answer and this text (empty: none): for what looks at
+// its work before it counts as done.
+void TakeAnswer(const v1::Workflow& workflow, const v1::WorkflowStep& step,
+                const nlohmann::json& answer, const std::string& text, Values& values);
 
 }  // namespace capstan::workflow

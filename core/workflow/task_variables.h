@@ -38,6 +38,7 @@ inline constexpr TaskVariable kTaskVariables[] = {
     {"RETRY_FEEDBACK", "What that step has found"},
     {"ITERATION", "The iteration of this step, from 1"},
     {"ITERATION_FEEDBACK", "What the iteration before left open: failed checks, a refused answer"},
+    {"GATE_REASON", "Why the gate of this step was refused; only for its script"},
     {"SUCCESS_CRITERIA", "The task's criteria, one a line: \"- id: text\""},
 };
 

@@ -53,6 +53,8 @@ TEST(TaskEventTest, FailuresWaysBackAndPausesSayWhy) {
             "step      back from c to a, time 2, runs again: a, c: bad");
   EXPECT_EQ(Said("gate_decided { step: 'a' decider: 'human' action: 'retry' message: 'no' }"),
             "gate      a not passed (human), retry: no");
+  EXPECT_EQ(Said("step_started { step: 'a' attempt: 2 model: 'fast' }"),
+            "step      gate of a 2 begins with fast");
   EXPECT_EQ(Said("budget_warning { spent_microusd: 4000000 max_cost_microusd: 5000000 }"),
             "budget    $4.00 of $5.00 is spent");
   EXPECT_EQ(Said("budget_warning { spent_microusd: 4000000 max_cost_microusd: 5000000 project: "

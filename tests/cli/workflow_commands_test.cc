@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "cli/workflow_file.h"
+#include "core/text.h"
 #include "core/workflow/loader.h"
 #include "tests/cli/commands_fixture.h"
 #include "tests/support/status_matchers.h"
@@ -173,6 +174,22 @@ TEST(WorkflowFileTest, TextsStandInOneLineInThePlaceOfTheirNames) {
       "  - name: b\n    llm:\n      system_prompt:   \"prompts \\\"of\\\" c.md\\n\\tñ: "
       "{x}\\n\"\n"
       "variables:\n  - {name: R, text: \"prompts/fragments \\\"of\\\" r.md\\n\\tñ: {x}\\n\"}\n");
+}
+
+TEST(WorkflowFileTest, S4_29_TheTextsOfJudgementsArePutInToo) {
+  const auto read = [](std::string_view kind, std::string_view name) {
+    return absl::StatusOr<std::string>(Cat(kind, "/", name));
+  };
+
+  const absl::StatusOr<std::string> sent = WithTexts(
+      "steps:\n  - {name: a, gate: {kind: model, judge: {prompt_file: a.md}}}\n"
+      "  - {name: b, checks: [{name: c, judge: {prompt_file: b.md}}, {name: d}]}\n",
+      "f", read);
+
+  ASSERT_TRUE(sent.ok()) << sent.status();
+  EXPECT_EQ(*sent,
+            "steps:\n  - {name: a, gate: {kind: model, judge: {prompt: \"prompts/a.md\"}}}\n"
+            "  - {name: b, checks: [{name: c, judge: {prompt: \"prompts/b.md\"}}, {name: d}]}\n");
 }
 
 TEST(WorkflowFileTest, ALongTextIsStillYamlBetweenBraces) {

@@ -69,6 +69,18 @@ class TaskHistory {
     requested.mutable_rule()->set_reason("which database?");
     return *this;
   }
+  TaskHistory& AskedBeside(const std::string& step) {
+    Asked(step, false);
+    events_.back().mutable_approval_requested()->set_beside(true);
+    return *this;
+  }
+  TaskHistory& Decided(const std::string& step, bool passed, const std::string& action) {
+    v1::GateDecided& decided = *Add().mutable_gate_decided();
+    decided.set_step(step);
+    decided.set_passed(passed);
+    decided.set_action(action);
+    return *this;
+  }
   TaskHistory& Ended(v1::ApprovalSummary::State state) {
     v1::ApprovalEnded& ended = *Add().mutable_approval_ended();
     ended.set_number(1);
@@ -210,6 +222,32 @@ TEST(TaskProjectionTest, AStepThatAskedGoesOnWhenItIsAnswered) {
   history.Ended(v1::ApprovalSummary::STATE_APPROVED);
 
   EXPECT_EQ(history.Snapshot().steps(0).state(), StepStatus::STATE_RUNNING);
+}
+
+TEST(TaskProjectionTest, S4_29_WhatDecidesAGateShowsAndTheStepStandsWhereItStood) {
+  TaskHistory history;
+  history.Started("build", 1, 0, "fast");
+  EXPECT_EQ(history.Snapshot().steps(1).state(), StepStatus::STATE_PENDING);
+  EXPECT_EQ(history.Snapshot().steps(1).attempt(), 0);
+  EXPECT_EQ(history.Snapshot().steps(1).gate(), "a model (fast)");
+
+  history.Decided("build", false, "run_script").Started("build", 2, 0);
+  EXPECT_EQ(history.Snapshot().steps(1).gate(), "its script");
+  history.Decided("build", true, "continue");
+
+  EXPECT_EQ(history.Snapshot().steps(1).gate(), "");
+}
+
+TEST(TaskProjectionTest, S4_29_AStepGoesOnWhilePeopleAreAskedBesideIt) {
+  TaskHistory history;
+  history.Started("build", 1, 1).AskedBeside("build");
+  EXPECT_EQ(history.Snapshot().steps(1).state(), StepStatus::STATE_RUNNING);
+  EXPECT_EQ(history.Snapshot().steps(1).gate(), "people");
+
+  history.Ended(v1::ApprovalSummary::STATE_APPROVED).Decided("build", true, "continue");
+
+  EXPECT_EQ(history.Snapshot().steps(1).state(), StepStatus::STATE_RUNNING);
+  EXPECT_EQ(history.Snapshot().steps(1).gate(), "");
 }
 
 TEST(TaskProjectionTest, TheWorkspaceShowsTheLastCommit) {

@@ -48,6 +48,7 @@ steps:
   - name: look
     depends_on: [implement]
     retry_from: implement
+    gate: {kind: model, judge: {prompt: "Is it ready?", max_cost_microusd: 5000}}
     command: {argv: [sh, -c, "test -e three.txt"], repeatable: true}
 )";
 
@@ -60,6 +61,7 @@ replies:
   - {step: spec, text: ["a\n", "b\n"], answer: {status: complete, artifact: "the spec"}, usage: {model: m, input_tokens: 1, cost_microusd: 100}}
   - {step: implement, iteration: 1, text: ["c\n"], files: [{path: one.txt, content: "1"}], answer: {status: continue, reason: more}, usage: {model: m, input_tokens: 1, cost_microusd: 200}}
   - {step: implement, iteration: 2, files: [{path: half.txt, content: "h"}], answer: {status: complete}, usage: {model: m, input_tokens: 1, cost_microusd: 300}}
+  - {step: look, judgement: true, answer: {status: pass, reason: ready}, usage: {model: m, input_tokens: 1, cost_microusd: 50}}
   - {step: implement, iteration: 3, files: [{path: two.txt, content: "2"}, {path: three.txt, content: "3"}], answer: {status: complete}, usage: {model: m, input_tokens: 1, cost_microusd: 400}}
 )";
 

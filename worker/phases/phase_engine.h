@@ -35,7 +35,8 @@ struct PhaseRequest {
   std::string step;
   int attempt = 1;
   int iteration = 1;
-  std::string model;  // empty: the engine's default
+  bool judgement = false;  // asks whether something is good enough
+  std::string model;       // empty: the engine's default
   std::string system_prompt;
   std::string prompt;
   std::string schema;  // JSON schema of the answer; empty: any text

@@ -107,6 +107,7 @@ ScriptedReply ReadReply(const YAML::Node& node, YamlMap& map) {
   if (map.Has("iteration"))
     reply.iteration = static_cast<int>(Number(map, "iteration", 1, kMost, 1));
   if (map.Has("attempt")) reply.attempt = static_cast<int>(Number(map, "attempt", 1, kMost, 1));
+  reply.judgement = map.Flag("judgement", false);
   if (map.Has("text") && node["text"].IsSequence()) {
     reply.text = map.Texts("text");
   } else if (map.Has("text")) {
@@ -168,13 +169,14 @@ absl::StatusOr<Script> Script::Load(const std::string& path) {
 
 const ScriptedReply* Script::Find(const PhaseRequest& request) const {
   for (const ScriptedReply& reply : replies_) {
-    if ((reply.step.empty() || reply.step == request.step) &&
+    if (reply.judgement == request.judgement &&
+        (reply.step.empty() || reply.step == request.step) &&
         reply.iteration.value_or(request.iteration) == request.iteration &&
         reply.attempt.value_or(request.attempt) == request.attempt) {
       return &reply;
     }
   }
-  return default_.has_value() ? &*default_ : nullptr;
+  return default_.has_value() && !request.judgement ? &*default_ : nullptr;
 }
 
 }  // namespace capstan::phases

@@ -14,9 +14,12 @@
 //       retry_after: 30s
 //     - step: design
 //       needs_microusd: 40      # with less to spend it ends with error budget, and costs nothing
+//     - step: spec
+//       judgement: true         # when it is asked to judge the step, as a gate or a check; never
+//       otherwise answer: {status: fail, reason: too vague}
 //     - step: build
 //       hold: true              # says its text, then nothing until it is stopped or out of time
-//   default: {answer: {status: complete}}
+//   default: {answer: {status: complete}}      # not for judgements
 #pragma once
 
 #include <optional>
@@ -34,6 +37,7 @@ struct ScriptedReply {
   std::string step;
   std::optional<int> iteration;
   std::optional<int> attempt;
+  bool judgement = false;
   std::vector<std::string> text;
   std::vector<std::pair<std::string, std::string>> files;  // relative path, content
   std::string answer;

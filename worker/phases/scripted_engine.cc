@@ -24,8 +24,9 @@ PhaseResult ScriptedEngine::Run(const PhaseRequest& request, PhaseObserver& obse
   const ScriptedReply* reply = script_.Find(request);
   if (reply == nullptr) {
     return Failed(PhaseError::kInvalidRequest,
-                  Cat("script: got step ", request.step, ", iteration ", request.iteration,
-                      ", attempt ", request.attempt, ", want one that has a reply"));
+                  Cat("script: got ", request.judgement ? "a judgement of " : "", "step ",
+                      request.step, ", iteration ", request.iteration, ", attempt ",
+                      request.attempt, ", want one that has a reply"));
   }
   if (request.max_cost_microusd > 0 && request.max_cost_microusd < reply->needs_microusd) {
     return Failed(PhaseError::kBudget, Cat("script: got ", request.max_cost_microusd,

@@ -51,43 +51,16 @@ class CommandStepKind final : public StepKind {
 
   StepResult Work(const StepContext& context, IterationTranscript& transcript,
                   std::stop_token stop) override {
-    const CommandStep& command = context.definition->command();
-    std::vector<std::string> argv;
-    for (const std::string& argument : command.argv()) {
-      absl::StatusOr<std::string> text = workflow::Render(argument, context.values);
-      if (!text.ok()) {
-        return Failure(context, Execution::FAILURE_REASON_CONFIGURATION, "UNRESOLVED",
-                       std::string(text.status().message()));
-      }
-      argv.push_back(*std::move(text));
-    }
-    const ProgramRun run = RunProgram(tools_, context, std::move(argv), command.directory(),
-                                      context.run.timeout, transcript, stop);
     StepResult result;
     result.ended = Begin(context);
-    result.ended.warnings = process::Warnings(run.result);
-    if (run.result.end == End::kStopped) {
-      result.ended.status = IterationFinished::STATUS_STOPPED;
-      result.ended.message = "stopped";
-      return result;
-    }
-    if (run.result.end == End::kDiskLimit) {
-      AddDiskLimit(run.result, result.ended);
-      return result;
-    }
-    Keep(context, run, result);
-    const std::string complaint = Complaint(command, run);
-    if (complaint.empty()) {
-      result.ended.status = IterationFinished::STATUS_COMPLETE;
+    const std::optional<ProgramRun> run =
+        RunCommand(tools_, context, context.definition->command(), transcript, stop, result.ended);
+    const bool ended = run.has_value() && run->result.end != End::kStopped &&
+                       run->result.end != End::kDiskLimit;
+    if (!ended) return result;
+    Keep(context, *run, result);
+    if (result.ended.status == IterationFinished::STATUS_COMPLETE)
       RunChecks(tools_, context, transcript, stop, result.ended);
-      return result;
-    }
-    result.ended.status = IterationFinished::STATUS_FAILED;
-    result.ended.reason = run.result.end == End::kTimedOut ? Execution::FAILURE_REASON_TIMED_OUT
-                                                           : Execution::FAILURE_REASON_STEP_FAILED;
-    result.ended.message = complaint;
-    result.ended.feedback =
-        absl::StrCat(complaint, "\n", std::string(Tail(run.output, kMessageBytes)));
     return result;
   }
 
@@ -137,6 +110,45 @@ class CheckStepKind final : public StepKind {
 };
 
 }  // namespace
+
+std::optional<ProgramRun> RunCommand(const StepTools& tools, const StepContext& context,
+                                     const CommandStep& command, IterationTranscript& transcript,
+                                     std::stop_token stop, task::IterationEnded& ended) {
+  std::vector<std::string> argv;
+  for (const std::string& argument : command.argv()) {
+    absl::StatusOr<std::string> text = workflow::Render(argument, context.values);
+    if (!text.ok()) {
+      ended.reason = Execution::FAILURE_REASON_CONFIGURATION;
+      ended.error = "UNRESOLVED";
+      ended.message = std::string(text.status().message());
+      return std::nullopt;
+    }
+    argv.push_back(*std::move(text));
+  }
+  ProgramRun run = RunProgram(tools, context, std::move(argv), command.directory(),
+                              context.run.timeout, transcript, stop);
+  ended.warnings = process::Warnings(run.result);
+  if (run.result.end == End::kStopped) {
+    ended.status = IterationFinished::STATUS_STOPPED;
+    ended.message = "stopped";
+    return run;
+  }
+  if (run.result.end == End::kDiskLimit) {
+    AddDiskLimit(run.result, ended);
+    return run;
+  }
+  const std::string complaint = Complaint(command, run);
+  if (complaint.empty()) {
+    ended.status = IterationFinished::STATUS_COMPLETE;
+    return run;
+  }
+  ended.status = IterationFinished::STATUS_FAILED;
+  ended.reason = run.result.end == End::kTimedOut ? Execution::FAILURE_REASON_TIMED_OUT
+                                                  : Execution::FAILURE_REASON_STEP_FAILED;
+  ended.message = complaint;
+  ended.feedback = absl::StrCat(complaint, "\n", std::string(Tail(run.output, kMessageBytes)));
+  return run;
+}
 
 std::unique_ptr<StepKind> MakeCommandStep(const StepTools& tools) {
   return std::make_unique<CommandStepKind>(tools);

@@ -4,8 +4,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/utf8.h"
+#include "core/workflow/task_values.h"
 #include "worker/process/warnings.h"
-#include "worker/task/step_kind.h"
+#include "worker/task/judgement.h"
+#include "worker/task/model_turn.h"
 
 namespace capstan::worker {
 
@@ -44,37 +46,88 @@ bool NotThere(const process::Result& result) {
   return result.end == process::Result::End::kNotStarted;
 }
 
+// What a check that did not pass means for its step.
+CheckResult NotPassed(const QualityCheck& check, std::string message) {
+  CheckResult result;
+  result.set_name(check.name());
+  result.set_state(check.on_failure() == QualityCheck::ON_FAILURE_WARN
+                       ? CheckResult::STATE_WARNED
+                       : CheckResult::STATE_BLOCKED);
+  result.set_message(std::move(message));
+  return result;
+}
+
+CheckResult Passed(const QualityCheck& check) {
+  CheckResult result;
+  result.set_name(check.name());
+  result.set_state(CheckResult::STATE_PASSED);
+  return result;
+}
+
+absl::Duration TimeoutOf(const QualityCheck& check) {
+  return check.timeout().seconds() > 0 ? absl::Seconds(check.timeout().seconds()) : kCheckTimeout;
+}
+
+// A model judges the work that the iteration says is complete. It costs what the iteration leaves.
+CheckResult JudgeWork(const StepTools& tools, const StepContext& context, const QualityCheck& check,
+                      IterationTranscript& transcript, std::stop_token stop,
+                      task::IterationEnded& ended) {
+  const v1::ModelJudgement& judge = check.judge();
+  workflow::Values values = context.values;
+  workflow::TakeAnswer(*context.workflow, *context.definition, ended.answer, ended.text, values);
+  const std::int64_t left = LeftOf(context.run, ended);
+  const std::int64_t own = judge.max_cost_microusd();
+  Verdict verdict;
+  verdict.words = "nothing is left of what the iteration may cost";
+  if (!IsSpent(context.run, ended)) {
+    verdict = Judge(tools, context, judge, values,
+                    left > 0 && own > 0 ? std::min(left, own) : std::max(left, own),
+                    TimeoutOf(check), transcript, stop);
+  }
+  AddUsage(verdict.usage, ended);
+  ended.warnings.insert(ended.warnings.end(), verdict.warnings.begin(), verdict.warnings.end());
+  const std::string words(Head(verdict.words, kCheckMessageBytes));
+  switch (verdict.end) {
+    case Verdict::End::kPassed:
+      return Passed(check);
+    case Verdict::End::kNotPassed:
+      return NotPassed(check, words);
+    case Verdict::End::kStopped:
+      return NotRun(check, "the step was stopped");
+    default: {
+      std::string why = absl::StrCat("the model could not be asked: ", words);
+      return judge.fail_on_api_error() ? NotPassed(check, std::move(why))
+                                       : NotRun(check, std::move(why));
+    }
+  }
+}
+
 CheckResult RunCheck(const StepTools& tools, const StepContext& context, const QualityCheck& check,
                      IterationTranscript& transcript, std::stop_token stop,
                      task::IterationEnded& ended) {
   if (check.on_failure() == QualityCheck::ON_FAILURE_SKIP)
     return NotRun(check, "the workflow leaves it out");
+  if (check.has_judge()) {
+    transcript.Entry(storage::TranscriptRole::kNote, absl::StrCat("check ", check.name()));
+    return JudgeWork(tools, context, check, transcript, stop, ended);
+  }
   std::vector<std::string> argv = ProgramOf(context, check);
   if (argv.empty())
     return NotRun(check, absl::StrCat("the task brings no command ", check.command()));
-  const absl::Duration timeout =
-      check.timeout().seconds() > 0 ? absl::Seconds(check.timeout().seconds()) : kCheckTimeout;
   transcript.Entry(storage::TranscriptRole::kNote, absl::StrCat("check ", check.name()));
-  const ProgramRun run = RunProgram(tools, context, std::move(argv), "", timeout, transcript, stop);
+  const ProgramRun run =
+      RunProgram(tools, context, std::move(argv), "", TimeoutOf(check), transcript, stop);
   Add(run.result, ended);
   if (NotThere(run.result)) return NotRun(check, run.result.message);
   if (run.result.end == process::Result::End::kDiskLimit) {
     AddDiskLimit(run.result, ended);
     return NotRun(check, run.result.message);
   }
-  CheckResult result;
-  result.set_name(check.name());
-  if (run.result.end == process::Result::End::kExited && run.result.exit_code == 0) {
-    result.set_state(CheckResult::STATE_PASSED);
-    return result;
-  }
-  result.set_state(check.on_failure() == QualityCheck::ON_FAILURE_WARN
-                       ? CheckResult::STATE_WARNED
-                       : CheckResult::STATE_BLOCKED);
+  if (run.result.end == process::Result::End::kExited && run.result.exit_code == 0)
+    return Passed(check);
   const std::string end = absl::StrCat(EndText(run.result), "\n");
-  result.set_message(
-      absl::StrCat(end, std::string(Tail(run.output, kCheckMessageBytes - end.size()))));
-  return result;
+  return NotPassed(
+      check, absl::StrCat(end, std::string(Tail(run.output, kCheckMessageBytes - end.size()))));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -83,6 +84,8 @@ struct StepTools {
 std::unique_ptr<StepKind> MakeModelStep(const StepTools& tools);
 std::unique_ptr<StepKind> MakeCommandStep(const StepTools& tools);
 std::unique_ptr<StepKind> MakeCheckStep(const StepTools& tools);
+// What decides the gate of a step: run.iteration is 0.
+std::unique_ptr<StepKind> MakeGate(const StepTools& tools);
 
 // ---- for the kinds
 
@@ -107,6 +110,13 @@ ProgramRun RunProgram(const StepTools& tools, const StepContext& context,
 
 // The workspace holds more than it may: an error of the iteration that ends the task.
 void AddDiskLimit(const process::Result& result, task::IterationEnded& ended);
+
+// Runs a program as `command` says; `ended` gets how it came out, all but its answer. nullopt: it
+// was not run.
+std::optional<ProgramRun> RunCommand(const StepTools& tools, const StepContext& context,
+                                     const v1::CommandStep& command,
+                                     IterationTranscript& transcript, std::stop_token stop,
+                                     task::IterationEnded& ended);
 
 // "exit code 1", "stopped after 2m".
 std::string EndText(const process::Result& result);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "core/log.h"
 #include "core/status_macros.h"
@@ -29,25 +30,59 @@ const char* KindOf(const v1::WorkflowStep& step) {
   }
 }
 
+Json TextsOf(const google::protobuf::RepeatedPtrField<std::string>& texts) {
+  return std::vector<std::string>(texts.begin(), texts.end());
+}
+
+Json JudgeOf(const v1::ModelJudgement& judge) {
+  return {{"model", judge.model()}, {"engine", judge.engine()}};
+}
+
+// "human"; "reaction".
+std::string WordOf(const std::string& name, std::string_view prefix) {
+  return absl::AsciiStrToLower(name.substr(prefix.size()));
+}
+
+Json GateOf(const v1::StepGate& gate) {
+  Json out = {
+      {"kind", WordOf(v1::StepGate::Kind_Name(gate.kind()), "KIND_")},
+      {"mode", gate.mode() == v1::StepGate::MODE_REACTION ? "reaction" : "gate"},
+      {"on_reject", gate.on_reject() == v1::StepGate::ON_REJECT_UNSPECIFIED
+                        ? "fail"
+                        : WordOf(v1::StepGate::OnReject_Name(gate.on_reject()), "ON_REJECT_")}};
+  if (gate.has_judge()) out["judge"] = JudgeOf(gate.judge());
+  if (gate.has_script()) out["script"] = TextsOf(gate.script().argv());
+  return out;
+}
+
+Json CheckOf(const v1::QualityCheck& check) {
+  Json out = {{"name", check.name()}};
+  if (check.argv_size() > 0) out["argv"] = TextsOf(check.argv());
+  if (!check.command().empty()) out["command"] = check.command();
+  if (check.has_judge()) out["judge"] = JudgeOf(check.judge());
+  return out;
+}
+
+Json StepOf(const v1::WorkflowStep& step) {
+  Json one = {{"name", step.name()}, {"kind", KindOf(step)}};
+  if (step.has_command()) one["argv"] = TextsOf(step.command().argv());
+  if (step.has_llm()) {
+    one["model"] = step.llm().model();
+    one["engine"] = step.llm().engine();
+    one["tools"] = TextsOf(step.llm().tools());
+  }
+  if (step.has_gate()) one["gate"] = GateOf(step.gate());
+  for (const v1::QualityCheck& check : step.checks()) one["checks"].push_back(CheckOf(check));
+  return one;
+}
+
 // What rules can look at: everything that decides what will be run.
 Json ParametersOf(const task::Task& task) {
   const v1::TaskRequest& request = task.request.task();
   Json steps = Json::array();
-  for (const v1::WorkflowStep& step : task.workflow->steps()) {
-    Json one = {{"name", step.name()}, {"kind", KindOf(step)}};
-    if (step.has_command())
-      one["argv"] =
-          std::vector<std::string>(step.command().argv().begin(), step.command().argv().end());
-    if (step.has_llm()) {
-      one["model"] = step.llm().model();
-      one["engine"] = step.llm().engine();
-      one["tools"] = std::vector<std::string>(step.llm().tools().begin(), step.llm().tools().end());
-    }
-    steps.push_back(std::move(one));
-  }
+  for (const v1::WorkflowStep& step : task.workflow->steps()) steps.push_back(StepOf(step));
   Json commands = Json::object();
-  for (const auto& [name, line] : request.commands())
-    commands[name] = std::vector<std::string>(line.argv().begin(), line.argv().end());
+  for (const auto& [name, line] : request.commands()) commands[name] = TextsOf(line.argv());
   return {{"workflow", request.workflow()},
           {"workflow_digest", request.workflow_digest()},
           {"category", request.description().category()},

@@ -36,7 +36,8 @@ TaskRunner::TaskRunner(storage::Committer& committer, storage::LeaseStore& lease
       definitions_(store),
       model_step_(MakeModelStep(tools_)),
       command_step_(MakeCommandStep(tools_)),
-      check_step_(MakeCheckStep(tools_)) {}
+      check_step_(MakeCheckStep(tools_)),
+      gate_(MakeGate(tools_)) {}
 
 TaskRunner::~TaskRunner() { AwaitIdle(); }
 
@@ -229,7 +230,8 @@ std::optional<TaskRunner::Fed> TaskRunner::Perform(const RunPtr& run,
     return std::nullopt;
   }
   for (const task::StepRun& step : transition.run) StartIteration(run, step);
-  for (const std::string& step : transition.stop) StopIteration(run, step);
+  for (const std::string& step : transition.stop) StopIteration(run, {step, false});
+  for (const std::string& step : transition.stop_gates) StopIteration(run, {step, true});
   if (transition.look_again.has_value()) {
     const absl::Duration wait = *transition.look_again - leases_.DatabaseNow();
     held_.PostAfter(std::max(wait, absl::ZeroDuration()), run,
@@ -255,7 +257,7 @@ void TaskRunner::StartIteration(const RunPtr& run, const task::StepRun& step) {
   std::stop_token stop;
   {
     absl::MutexLock lock(&mu_);
-    auto [place, added] = run->working.try_emplace(step.step);
+    auto [place, added] = run->working.try_emplace({step.step, step.iteration == 0});
     Working& working = place->second;
     if (!added && working.attempt == step.attempt && working.iteration == step.iteration) return;
     if (!added) working.stop.request_stop();  // of an attempt that does not count any more
@@ -265,8 +267,8 @@ void TaskRunner::StartIteration(const RunPtr& run, const task::StepRun& step) {
   }
   if (held_.IsDropped(run)) StopAll(*run);  // dropped while it was about to begin
   StepContext context = ContextOf(*run, step);
-  const bool once =
-      context.definition->has_command() && !context.definition->command().repeatable();
+  const bool once = step.iteration != 0 && context.definition->has_command() &&
+                    !context.definition->command().repeatable();
   std::thread([this, run, context = std::move(context), stop,
                must_end = once ? unrepeatable_ : nullptr]() mutable {
     Work(run, std::move(context), stop, std::move(must_end));
@@ -275,10 +277,10 @@ void TaskRunner::StartIteration(const RunPtr& run, const task::StepRun& step) {
   }).detach();  // AwaitIdle waits for it
 }
 
-void TaskRunner::StopIteration(const RunPtr& run, const std::string& step) {
+void TaskRunner::StopIteration(const RunPtr& run, const WorkName& name) {
   {
     absl::MutexLock lock(&mu_);
-    const auto found = run->working.find(step);
+    const auto found = run->working.find(name);
     if (found != run->working.end()) {
       found->second.stop.request_stop();
       return;
@@ -286,9 +288,10 @@ void TaskRunner::StopIteration(const RunPtr& run, const std::string& step) {
   }
   // Nothing of it runs here: it is answered for.
   for (const auto& state : run->task.data.steps()) {
-    if (state.name() != step) continue;
-    task::IterationEnded ended{
-        .step = step, .attempt = state.attempt(), .iteration = state.iteration()};
+    if (state.name() != name.first) continue;
+    task::IterationEnded ended{.step = state.name(),
+                               .attempt = name.second ? state.gate().number() : state.attempt(),
+                               .iteration = name.second ? 0 : state.iteration()};
     ended.status = v1::IterationFinished::STATUS_STOPPED;
     held_.Post(run, [this, run, ended] { Feed(run, {.input = ended}); });
   }
@@ -311,10 +314,13 @@ StepContext TaskRunner::ContextOf(const Run& run, const task::StepRun& step) con
   for (const auto& state : run.task.data.steps()) {
     if (state.name() == step.step) context.state = state;
   }
-  const bool shared = run.workflow->session() == v1::Workflow::SESSION_PER_TASK &&
+  const bool shared = step.iteration != 0 &&
+                      run.workflow->session() == v1::Workflow::SESSION_PER_TASK &&
                       !context.definition->llm().fresh_session() && context.state.retries() == 0;
-  context.session = context.state.session();
-  context.session_artifact = context.state.session_artifact();
+  if (step.iteration != 0) {
+    context.session = context.state.session();
+    context.session_artifact = context.state.session_artifact();
+  }
   if (context.session.empty() && shared) {
     context.session = run.task.data.session();
     context.session_artifact = run.task.data.session_artifact();
@@ -325,7 +331,9 @@ StepContext TaskRunner::ContextOf(const Run& run, const task::StepRun& step) con
   return context;
 }
 
-StepKind& TaskRunner::KindOf(const v1::WorkflowStep& step) const {
+StepKind& TaskRunner::KindOf(const StepContext& context) const {
+  const v1::WorkflowStep& step = *context.definition;
+  if (context.run.iteration == 0) return *gate_;
   if (step.has_llm()) return *model_step_;
   if (step.has_command()) return *command_step_;
   return *check_step_;
@@ -354,7 +362,7 @@ void TaskRunner::Work(const RunPtr& run, StepContext context, std::stop_token st
                    must_end = std::move(must_end)]() mutable {
     {
       absl::MutexLock lock(&mu_);
-      const auto found = run->working.find(step.step);
+      const auto found = run->working.find({step.step, step.iteration == 0});
       if (found != run->working.end() && found->second.attempt == step.attempt &&
           found->second.iteration == step.iteration) {
         run->working.erase(found);
@@ -367,7 +375,7 @@ void TaskRunner::Work(const RunPtr& run, StepContext context, std::stop_token st
 namespace {
 
 // What went wrong with a workspace: the next try may find it better, or never.
-void Judge(const absl::Status& status, task::IterationEnded& ended) {
+void TakeError(const absl::Status& status, task::IterationEnded& ended) {
   ended.reason = LastingReasonOf(status);
   ended.fatal = ended.reason != v1::Execution::FAILURE_REASON_UNSPECIFIED;
   ended.transient = !ended.fatal;
@@ -386,7 +394,7 @@ StepResult TaskRunner::WorkInWorkspace(const RunPtr& run, StepContext& context,
   };
   if (const absl::Status opened = OpenWorkspace(*run, context); !opened.ok()) {
     StepResult failed = transient("WORKSPACE", opened);
-    Judge(opened, failed.ended);
+    TakeError(opened, failed.ended);
     return failed;
   }
   if (!context.session_artifact.empty()) {
@@ -396,7 +404,7 @@ StepResult TaskRunner::WorkInWorkspace(const RunPtr& run, StepContext& context,
   }
   IterationTranscript transcript(*run->transcript, tools_.redactor, context.run.step,
                                  context.run.attempt, context.run.iteration);
-  StepResult result = KindOf(*context.definition).Work(context, transcript, stop);
+  StepResult result = KindOf(context).Work(context, transcript, stop);
   const absl::Status stored = transcript.End();
   if (absl::IsFailedPrecondition(stored)) {
     held_.Drop(run);  // somebody else owns it now
@@ -420,11 +428,16 @@ absl::Status TaskRunner::OpenWorkspace(Run& run, const StepContext& context) {
   return absl::OkStatus();
 }
 
+bool TaskRunner::RunsScript(const StepContext& context) {
+  return context.state.gate().stage() == engine::v1::TaskState::Gate::STAGE_SCRIPT;
+}
+
 // What an iteration has done is kept before its end is stored: on the branch or beside it, as the
 // workflow says. Whoever goes on after a loss begins from there.
 void TaskRunner::Checkpoint(Run& run, const StepContext& context, StepResult& result) {
   task::IterationEnded& ended = result.ended;
   if (ended.status == v1::IterationFinished::STATUS_STOPPED) return;
+  if (context.run.iteration == 0 && !RunsScript(context)) return;  // nothing was touched
   absl::MutexLock lock(&run.workspace_mu);  // steps side by side end at the same time
   if (!ended.digest.empty())
     absl::StrAppend(&ended.digest, " ", effects_.Fingerprint(context.id, context.workspace));
@@ -450,7 +463,7 @@ void TaskRunner::Checkpoint(Run& run, const StepContext& context, StepResult& re
   ended.status = v1::IterationFinished::STATUS_ERROR;
   ended.error = "CHECKPOINT";
   ended.message = std::string(kept.status().message());
-  Judge(kept.status(), ended);
+  TakeError(kept.status(), ended);
 }
 
 // One line a task.

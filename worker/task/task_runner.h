@@ -10,6 +10,7 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -60,6 +61,8 @@ class TaskRunner final : public Advancer {
   void OnSignal(const HeldPtr& held) override;
 
  private:
+  // The step, and whether it is its gate that is worked on: both can be at the same time.
+  using WorkName = std::pair<std::string, bool>;
   // An iteration that is being worked on.
   struct Working {
     int attempt = 0;
@@ -82,8 +85,8 @@ class TaskRunner final : public Advancer {
     std::shared_ptr<Transcript> transcript;
     absl::Mutex workspace_mu;  // held while it is opened, and while work in it is kept
     bool workspace_open = false;
-    telemetry::Span span;                    // claim until let go
-    std::map<std::string, Working> working;  // by step
+    telemetry::Span span;  // claim until let go
+    std::map<WorkName, Working> working;
   };
   using RunPtr = std::shared_ptr<Run>;
 
@@ -119,7 +122,7 @@ class TaskRunner final : public Advancer {
   void Finished(const RunPtr& run, const task::Transition& transition);
 
   void StartIteration(const RunPtr& run, const task::StepRun& step);
-  void StopIteration(const RunPtr& run, const std::string& step);
+  void StopIteration(const RunPtr& run, const WorkName& name);
   void StopAll(Run& run);
   StepContext ContextOf(const Run& run, const task::StepRun& step) const;
   // `must_end`: held until its end is stored.
@@ -127,8 +130,9 @@ class TaskRunner final : public Advancer {
             std::shared_ptr<int> must_end);
   StepResult WorkInWorkspace(const RunPtr& run, StepContext& context, std::stop_token stop);
   absl::Status OpenWorkspace(Run& run, const StepContext& context);
+  static bool RunsScript(const StepContext& context);
   void Checkpoint(Run& run, const StepContext& context, StepResult& result);
-  StepKind& KindOf(const v1::WorkflowStep& step) const;
+  StepKind& KindOf(const StepContext& context) const;
   bool NoneWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return threads_.empty(); }
 
   storage::Committer& committer_;
@@ -143,7 +147,7 @@ class TaskRunner final : public Advancer {
   telemetry::WorkerMetrics& metrics_;
   const TaskRunnerOptions options_;
   Definitions definitions_;
-  const std::unique_ptr<StepKind> model_step_, command_step_, check_step_;
+  const std::unique_ptr<StepKind> model_step_, command_step_, check_step_, gate_;
 
   std::atomic<bool> leaving_ = false;
   // Shared with the programs that may not be run again, as long as they must not be stopped.

@@ -224,8 +224,8 @@ void TaskRunner::Count(const Run& run, const Transition& transition) {
   for (const v1::ExecutionEvent& event : transition.events) {
     if (event.has_iteration_finished()) {
       const v1::IterationFinished& one = event.iteration_finished();
-      metrics_.iterations.With({KindName(*run.workflow, one.step()), StatusName(one.status())})
-          .Increment();
+      const std::string kind = one.iteration() == 0 ? "gate" : KindName(*run.workflow, one.step());
+      metrics_.iterations.With({kind, StatusName(one.status())}).Increment();
     }
     if (event.has_budget_warning()) WarnOf(run, event.budget_warning());
     if (!event.has_usage_recorded()) continue;

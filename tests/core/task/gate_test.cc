@@ -292,6 +292,61 @@ TEST(GateTest, S4_31_TheStrictProfileAsksAboutWhatSpecAndDesignHaveWritten) {
   EXPECT_EQ(strict.Count("asked about implement"), 1);
 }
 
+// ---- each kind with each action
+
+constexpr char kKinds[][80] = {
+    "kind: auto, criteria: {test: {field: TASK_ID, op: eq, value: other}}",
+    "kind: human",
+    "kind: model, judge: {prompt: good}",
+};
+
+// What comes of a no of this kind of gate before ship.
+struct Refused {
+  std::vector<std::string> runs;  // "ship", "script"
+  std::string action;
+  bool ends = false;
+};
+
+Refused RefuseShip(const std::string& kind, const std::string& action) {
+  const bool script = action == "run_script";
+  TaskUnderTest run(
+      ShipGate(absl::StrCat(kind, ", on_reject: ", action,
+                            script ? ", script: {argv: [repair], repeatable: true}" : ""),
+               "retry_from: build, "));
+  run.Begin();
+  Transition last = run.Complete("build");
+  if (kind == kKinds[1]) {
+    run.Vote("bob", false, "no");
+    last = run.Allow();
+  } else if (kind == kKinds[2]) {
+    last = run.Judge("ship", false, "no");
+  }
+  Refused out;
+  for (const StepRun& one : last.run) out.runs.push_back(one.iteration == 0 ? "script" : one.step);
+  for (const v1::ExecutionEvent& event : run.events) {
+    if (event.has_gate_decided()) out.action = event.gate_decided().action();
+  }
+  out.ends = run.task.data.has_ending();
+  return out;
+}
+
+TEST(GateTest, S4_29_EachKindOfGateKnowsEachAction) {
+  for (const char* kind : kKinds) {
+    SCOPED_TRACE(kind);
+    const auto refused = [&](const char* action) {
+      const Refused out = RefuseShip(kind, action);
+      EXPECT_EQ(out.action, action);
+      EXPECT_EQ(out.ends, out.runs.empty());
+      return out.runs;
+    };
+    EXPECT_THAT(refused("fail"), IsEmpty());
+    EXPECT_THAT(refused("retry"), ElementsAre("build"));
+    EXPECT_THAT(refused("skip_step"), ElementsAre("tell"));
+    EXPECT_THAT(refused("continue"), ElementsAre("ship"));
+    EXPECT_THAT(refused("run_script"), ElementsAre("script"));
+  }
+}
+
 // ---- questions
 
 TEST(GateTest, AStepThatAsksWaitsForAnAnswerAndGoesOnWithIt) {

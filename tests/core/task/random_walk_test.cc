@@ -58,10 +58,18 @@ void CheckEvents(const Task& before, const Transition& transition) {
 void CheckRuns(const Transition& transition, const World& world) {
   for (const StepRun& run : transition.run) {
     const TaskState::Step& step = world.run.Step(run.step);
-    ASSERT_TRUE(IsWorking(step)) << run.step;
-    ASSERT_EQ(run.attempt, step.attempt());
-    ASSERT_EQ(run.iteration, step.iteration());
-    ASSERT_EQ(run.max_cost_microusd, step.reserved_microusd());
+    if (run.iteration == 0) {  // what decides its gate
+      ASSERT_TRUE(step.gate().working()) << run.step;
+      ASSERT_FALSE(step.gate().stops()) << run.step;
+      ASSERT_EQ(run.attempt, step.gate().number());
+      ASSERT_EQ(run.max_cost_microusd, step.gate().reserved_microusd());
+    } else {
+      ASSERT_TRUE(IsWorking(step)) << run.step;
+      ASSERT_TRUE(step.gate_passed()) << run.step;
+      ASSERT_EQ(run.attempt, step.attempt());
+      ASSERT_EQ(run.iteration, step.iteration());
+      ASSERT_EQ(run.max_cost_microusd, step.reserved_microusd());
+    }
     ASSERT_EQ(world.run.task.state, Execution::STATE_RUNNING);
     ASSERT_FALSE(world.run.task.data.workspace().path().empty());
     ASSERT_FALSE(world.run.task.data.has_ending());
@@ -75,12 +83,28 @@ void CheckSteps(const World& world) {
   int open = 0;
   for (const TaskState::Step& step : data.steps()) {
     if (IsWorking(step) && !machine::IsTerminal(world.run.task.state)) {
-      const auto place = world.working.find(step.name());
+      const auto place = world.working.find({step.name(), false});
       ASSERT_NE(place, world.working.end()) << step.name() << " runs nowhere";
       ASSERT_EQ(place->second.run.attempt, step.attempt());
       ASSERT_EQ(place->second.run.iteration, step.iteration());
     }
-    if (step.state() == StepStatus::STATE_WAITING && !step.approval().ended()) ++open;
+    const TaskState::Gate& gate = step.gate();
+    if (gate.working()) {
+      ASSERT_FALSE(machine::IsTerminal(world.run.task.state)) << step.name();
+      const auto place = world.working.find({step.name(), true});
+      ASSERT_NE(place, world.working.end()) << "the gate of " << step.name() << " is nowhere";
+      ASSERT_EQ(place->second.run.attempt, gate.number());
+    } else {
+      ASSERT_EQ(gate.reserved_microusd(), 0) << step.name();
+      ASSERT_FALSE(gate.stops()) << step.name();
+    }
+    const bool decided = gate.stage() == TaskState::Gate::STAGE_UNSPECIFIED && !gate.working();
+    ASSERT_TRUE(decided || (world.run.task.state != Execution::STATE_VERIFYING &&
+                            world.run.task.state != Execution::STATE_SUCCEEDED))
+        << "succeeds although the gate of " << step.name() << " is open";
+    const bool asked =
+        step.state() == StepStatus::STATE_WAITING || gate.stage() == TaskState::Gate::STAGE_ASKED;
+    if (asked && !step.approval().ended()) ++open;
     const int limit = workflow::MaxRetries(world.run.workflow);
     const bool fast = world.run.task.request.task().profile() == v1::PROFILE_FAST;
     ASSERT_LE(step.retries(), fast ? std::min(limit, 2) : limit);
@@ -95,7 +119,8 @@ void CheckSteps(const World& world) {
 void CheckBudget(const World& world) {
   const std::int64_t limit = world.run.task.request.task().max_cost_microusd();
   std::int64_t used = world.run.task.data.usage().cost_microusd();
-  for (const TaskState::Step& step : world.run.task.data.steps()) used += step.reserved_microusd();
+  for (const TaskState::Step& step : world.run.task.data.steps())
+    used += step.reserved_microusd() + step.gate().reserved_microusd();
   if (limit > 0) {
     ASSERT_LE(used, limit);
   }
@@ -228,7 +253,7 @@ Input RandomNoise(World& world) {
       if (steps.empty()) return Tick{};
       const auto& step = steps[world.dice.Pick(steps.size())];
       return world.RandomEnd(step.name(), step.attempt() + world.dice.Pick(3) - 3,
-                             world.dice.Pick(4), false);
+                             1 + world.dice.Pick(3), false);
     }
   }
 }
@@ -274,6 +299,7 @@ void GoOnHonestly(World& world) {
 TEST(TaskMachinePropertyTest, EveryTaskComesToExactlyOneEndWhateverHappensOnTheWay) {
   std::set<Execution::State> states;
   std::set<Execution::FailureReason> reasons;
+  std::set<std::string> gates;
   for (unsigned seed = 0; seed < kWalks; ++seed) {
     SCOPED_TRACE(absl::StrCat("seed ", seed));
     World world(seed);
@@ -288,14 +314,22 @@ TEST(TaskMachinePropertyTest, EveryTaskComesToExactlyOneEndWhateverHappensOnTheW
     ASSERT_LT(honest, kBound);
     world.Feed(RandomNoise(world));
     int terminal = 0;
-    for (const v1::ExecutionEvent& event : world.run.events)
+    for (const v1::ExecutionEvent& event : world.run.events) {
       terminal += IsTerminal(StateAfter(event)) ? 1 : 0;
+      if (event.has_gate_decided()) {
+        const v1::GateDecided& gate = event.gate_decided();
+        gates.insert(absl::StrCat(gate.decider(), gate.passed() ? " yes" : " no"));
+      }
+    }
     ASSERT_EQ(terminal, 1);
     states.insert(world.run.task.state);
     reasons.insert(world.run.snapshot.failure_reason());
   }
   EXPECT_EQ(states.size(), 3u);
   // The walk has been everywhere.
+  EXPECT_THAT(gates, IsSupersetOf({"auto yes", "auto no", "human yes", "human no", "skip yes",
+                                   "profile yes", "model yes", "model no", "model:m yes",
+                                   "model:m no", "script yes", "script no"}));
   EXPECT_THAT(
       reasons,
       IsSupersetOf(

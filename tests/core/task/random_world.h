@@ -34,6 +34,12 @@ inline v1::StepCondition Flag(const std::string& step, const char* flag) {
   return condition;
 }
 
+inline void AddJudge(Dice& dice, v1::ModelJudgement& judge) {
+  judge.set_prompt("Is it good?");
+  judge.set_fail_on_api_error(dice.OneIn(2));
+  if (dice.OneIn(2)) judge.set_max_cost_microusd(1 + dice.Pick(20));
+}
+
 inline void AddKind(Dice& dice, v1::WorkflowStep& step) {
   const int kind = dice.Pick(10);
   if (kind < 5) {
@@ -47,7 +53,11 @@ inline void AddKind(Dice& dice, v1::WorkflowStep& step) {
   } else if (kind < 9) {
     step.mutable_check();
     step.add_checks()->set_name("c");
-    step.mutable_checks(0)->add_argv("make");
+    if (dice.OneIn(2)) {
+      step.mutable_checks(0)->add_argv("make");
+    } else {
+      AddJudge(dice, *step.mutable_checks(0)->mutable_judge());
+    }
   } else {
     step.mutable_gate_only();
   }
@@ -55,11 +65,21 @@ inline void AddKind(Dice& dice, v1::WorkflowStep& step) {
 
 inline void AddGate(Dice& dice, const std::vector<std::string>& before, v1::WorkflowStep& step) {
   v1::StepGate& gate = *step.mutable_gate();
-  gate.set_kind(static_cast<v1::StepGate::Kind>(1 + dice.Pick(3)));
-  if (gate.kind() != v1::StepGate::KIND_SKIP)
-    gate.set_on_reject(static_cast<v1::StepGate::OnReject>(1 + dice.Pick(4)));
+  gate.set_kind(static_cast<v1::StepGate::Kind>(1 + dice.Pick(4)));
+  const bool skip = gate.kind() == v1::StepGate::KIND_SKIP;
+  const bool beside = !skip && dice.OneIn(3);
+  if (beside) gate.set_mode(v1::StepGate::MODE_REACTION);
+  if (!skip) gate.set_on_reject(static_cast<v1::StepGate::OnReject>(1 + dice.Pick(5)));
   if (gate.on_reject() == v1::StepGate::ON_REJECT_RETRY && step.retry_from().empty())
     gate.set_on_reject(v1::StepGate::ON_REJECT_SKIP_STEP);
+  const bool undoes = gate.on_reject() == v1::StepGate::ON_REJECT_SKIP_STEP ||
+                      gate.on_reject() == v1::StepGate::ON_REJECT_CONTINUE;
+  if (beside && undoes) gate.set_on_reject(v1::StepGate::ON_REJECT_FAIL);
+  if (gate.on_reject() == v1::StepGate::ON_REJECT_RUN_SCRIPT) {
+    gate.mutable_script()->add_argv("repair");
+    gate.mutable_script()->set_repeatable(true);
+  }
+  if (gate.kind() == v1::StepGate::KIND_MODEL) AddJudge(dice, *gate.mutable_judge());
   if (gate.kind() == v1::StepGate::KIND_AUTO && !before.empty())
     *gate.mutable_criteria() =
         Flag(before[static_cast<std::size_t>(dice.Pick(static_cast<int>(before.size())))], "ok");
@@ -192,15 +212,17 @@ class World {
                           : static_cast<IterationFinished::Status>(1 + dice.Pick(5));
     if (dice.OneIn(2)) ended.status = IterationFinished::STATUS_COMPLETE;
     ended.message = "m";
+    if (dice.OneIn(2)) ended.reason = Execution::FAILURE_REASON_PROVIDER;
     ended.checks_block = !honest && dice.OneIn(6);
     ended.transient = dice.OneIn(2);
     ended.retry_after = absl::Seconds(dice.Pick(300));
     ended.fatal = !honest && dice.OneIn(8);
-    if (!dice.OneIn(3)) ended.answer = {{"ok", !dice.OneIn(4)}, {"again", dice.OneIn(2)}};
+    if (!dice.OneIn(3) && iteration != 0)
+      ended.answer = {{"ok", !dice.OneIn(4)}, {"again", dice.OneIn(2)}};
     if (dice.OneIn(4)) ended.reason = Execution::FAILURE_REASON_BUDGET_EXCEEDED;
     if (dice.OneIn(3)) ended.digest = absl::StrCat(dice.Pick(2));
     if (dice.OneIn(4)) ended.commit = "c";
-    if (dice.OneIn(4)) {
+    if (dice.OneIn(4) && iteration != 0) {
       ended.answer_artifact = absl::StrCat(step, "/", attempt, ".", iteration, "/answer");
     }
     return ended;
@@ -235,7 +257,8 @@ class World {
 
   std::int64_t OwnReserved() const {
     std::int64_t reserved = 0;
-    for (const auto& step : run.task.data.steps()) reserved += step.reserved_microusd();
+    for (const auto& step : run.task.data.steps())
+      reserved += step.reserved_microusd() + step.gate().reserved_microusd();
     return reserved;
   }
 
@@ -246,12 +269,13 @@ class World {
   } project;
   Dice dice;
   TaskUnderTest run;
-  // What runs in the worker, by step: attempt and iteration, what it may cost, told to stop.
+  // What runs in the worker, by step and whether it is its gate: attempt and iteration, what it may
+  // cost, told to stop.
   struct Working {
     StepRun run;
     bool stop = false;
   };
-  std::map<std::string, Working> working;
+  std::map<std::pair<std::string, bool>, Working> working;
   std::vector<Input> fed;
 
  private:
@@ -300,7 +324,10 @@ class World {
     working.erase(place);
     IterationEnded ended = RandomEnd(one.run.step, one.run.attempt, one.run.iteration, honest);
     if (one.stop && !dice.OneIn(4)) ended.status = IterationFinished::STATUS_STOPPED;
-    if (!dice.OneIn(4) && run.Step(one.run.step).reserved_microusd() > 0) {
+    const TaskState::Step& step = run.Step(one.run.step);
+    const std::int64_t reserved =
+        one.run.iteration == 0 ? step.gate().reserved_microusd() : step.reserved_microusd();
+    if (!dice.OneIn(4) && reserved > 0) {
       v1::UsageRecorded& usage = ended.usage.emplace_back();
       usage.set_step(one.run.step);
       usage.set_attempt(one.run.attempt);
@@ -321,16 +348,22 @@ class World {
 
   void Perform(const Transition& transition) {
     for (const StepRun& one : transition.run) {
-      const auto known = working.find(one.step);
+      const auto known = working.find({one.step, one.iteration == 0});
       const bool same = known != working.end() && known->second.run.attempt == one.attempt &&
                         known->second.run.iteration == one.iteration;
-      if (!same) working[one.step] = {one, false};
+      if (!same) working[{one.step, one.iteration == 0}] = {one, false};
     }
     for (const std::string& step : transition.stop) {
       // Nothing of it runs here: it is answered for.
-      if (!working.contains(step))
-        working[step].run = {step, run.Step(step).attempt(), run.Step(step).iteration(), {}, 0};
-      working[step].stop = true;
+      if (!working.contains({step, false}))
+        working[{step, false}].run = {
+            step, run.Step(step).attempt(), run.Step(step).iteration(), {}, 0};
+      working[{step, false}].stop = true;
+    }
+    for (const std::string& step : transition.stop_gates) {
+      if (!working.contains({step, true}))
+        working[{step, true}].run = {step, run.Step(step).gate().number(), 0, {}, 0};
+      working[{step, true}].stop = true;
     }
     decide_ = decide_ || transition.decide;
     prepare_ = prepare_ || transition.prepare;

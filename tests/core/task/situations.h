@@ -197,6 +197,27 @@ class TaskUnderTest {
   Transition Stopped(const std::string& step) {
     return Feed(Of(step, IterationFinished::STATUS_STOPPED));
   }
+  // What decides its gate: a model, or the script of a gate that was refused.
+  IterationEnded OfGate(const std::string& step, IterationFinished::Status status,
+                        const std::string& words = "") const {
+    IterationEnded ended{.step = step};
+    ended.attempt = Step(step).gate().number();
+    ended.iteration = 0;
+    ended.status = status;
+    ended.message = words;
+    return ended;
+  }
+  Transition Judge(const std::string& step, bool passes, const std::string& words = "words") {
+    return Feed(
+        OfGate(step, passes ? IterationFinished::STATUS_COMPLETE : IterationFinished::STATUS_FAILED,
+               words));
+  }
+  Transition JudgeErr(const std::string& step, Execution::FailureReason reason, bool transient) {
+    IterationEnded ended = OfGate(step, IterationFinished::STATUS_ERROR, "overloaded");
+    ended.reason = reason;
+    ended.transient = transient;
+    return Feed(ended);
+  }
   Transition PutAway() { return Feed(task::PutAway{.commit = "c1", .removed = true, .error = ""}); }
 
   // ---- signals
@@ -210,7 +231,8 @@ class TaskUnderTest {
     vote.approve = approve;
     vote.time = now;
     for (const auto& step : task.data.steps()) {
-      if (step.state() == StepStatus::STATE_WAITING)
+      if (step.state() == StepStatus::STATE_WAITING ||
+          step.gate().stage() == TaskState::Gate::STAGE_ASKED)
         vote.plan_digest = step.approval().plan_digest();
     }
     return vote;

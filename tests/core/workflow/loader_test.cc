@@ -68,8 +68,11 @@ steps:
       - {name: lint, command: lint}
 )";
 
+constexpr char kGate[] = "{kind: human, quorum: 2, groups: [leads], timeout: 1h}";
+
 absl::StatusOr<std::string> ReadPartOfTest(std::string_view kind, std::string_view name) {
   if (kind == "prompts" && name == "spec.md") return "Specify {{TASK_TITLE}} for {{TEAM}}.\n";
+  if (kind == "prompts" && name == "judge.md") return "Is {{steps.build.output.x}} good?\n";
   if (kind == "schemas" && name == "content.json") return kSchema;
   if (kind == "prompts/fragments" && name == "rules.md") return "Be {{exact}}.";
   if (kind == "prompts" && name == "broken.md") return "one\n{{two\n";
@@ -246,9 +249,10 @@ INSTANTIATE_TEST_SUITE_P(
         Edit{"UnknownEngine", "thinking_tokens: 100", "engine: gpt",
              "want claude_cli, messages_api"},
         Edit{"NoProgram", "[make, test]", "[\"\"]", "checks[1].argv[0]: got \"\", want a program"},
-        Edit{"NeitherArgvNorCommand", "argv: [make, test]", "timeout: 1s", "got neither of argv"},
+        Edit{"NeitherArgvNorCommand", "argv: [make, test]", "timeout: 1s",
+             "got none of argv, command and judge"},
         Edit{"BothArgvAndCommand", "argv: [make, test]", "argv: [make], command: tests",
-             "got both of argv"},
+             "got more than one of argv"},
         Edit{"CommandOfACheck", "name: lint, command: lint, on_failure: warn",
              "name: lint, command: \"make lint\"", "the name of a command that the task brings"},
         Edit{"UnknownOnFailure", "on_failure: warn", "on_failure: stop",
@@ -271,13 +275,11 @@ INSTANTIATE_TEST_SUITE_P(
         Edit{"VariableWithoutSource", "input: team, default_value: nobody", "", "got no source"}),
     [](const auto& info) { return info.param.name; });
 
-constexpr char kGate[] = "{kind: human, quorum: 2, groups: [leads], timeout: 1h}";
-
 INSTANTIATE_TEST_SUITE_P(
     S4_29_Gates, LoaderRefusesTest,
     ::testing::Values(
         Edit{"NoKind", kGate, "{quorum: 2}", "steps[2].gate.kind: got none"},
-        Edit{"Ai", kGate, "{kind: ai}", "want one of auto, human, skip"},
+        Edit{"Ai", kGate, "{kind: ai}", "want one of auto, human, skip, model"},
         Edit{"NoGate", "    gate: {kind: human, quorum: 2, groups: [leads], timeout: 1h}\n", "",
              "the step is its gate"},
         Edit{"AutoWithQuorum", kGate, "{kind: auto, quorum: 2}", "quorum: got one, want none"},
@@ -286,7 +288,43 @@ INSTANTIATE_TEST_SUITE_P(
         Edit{"HumanWithCriteria", kGate,
              "{kind: human, criteria: {test: {field: LOG, op: exists}}}", "unless kind is auto"},
         Edit{"SkipWithReject", kGate, "{kind: skip, on_reject: fail}",
-             "unless kind is auto or human"},
+             "unless kind is auto, human or model"},
+        Edit{"ModelWithoutJudge", kGate, "{kind: model}", "gate.judge: got none, want one"},
+        Edit{"JudgeOfPeople", kGate, "{kind: human, judge: {prompt: good}}",
+             "judge: got one, want none unless kind is model"},
+        Edit{"JudgeWithoutPrompt", kGate, "{kind: model, judge: {model: fast}}",
+             "gate.judge.prompt: got none"},
+        Edit{"JudgeWithoutFile", kGate, "{kind: model, judge: {prompt_file: gone.md}}",
+             "gate.judge.prompt_file: got \"gone.md\""},
+        Edit{"JudgeOfALaterStep", kGate,
+             "{kind: model, judge: {prompt: \"{{steps.verify.state}}\"}}",
+             "gate.judge.prompt: got \"steps.verify.state\""},
+        Edit{"JudgeOfItself", kGate, "{kind: model, judge: {prompt: \"{{steps.ask.state}}\"}}",
+             "gate.judge.prompt: got \"steps.ask.state\""},
+        Edit{"UnknownEngine", kGate, "{kind: model, judge: {prompt: a, engine: gpt}}",
+             "gate.judge.engine: got \"gpt\""},
+        Edit{"ReactionOfSkip", kGate, "{kind: skip, mode: reaction}", "mode: got one, want none"},
+        Edit{"ReactionThatSkips", kGate, "{kind: human, mode: reaction, on_reject: skip_step}",
+             "on_reject: got skip_step, want fail, retry or run_script: in mode reaction"},
+        Edit{"ReactionThatContinues", kGate, "{kind: human, mode: reaction, on_reject: continue}",
+             "on_reject: got continue, want fail, retry or run_script: in mode reaction"},
+        Edit{"CriteriaOfItself", kGate,
+             "{kind: auto, criteria: {test: {field: steps.ask.state, op: exists}}}",
+             "gate.criteria.test.field: got \"steps.ask.state\""},
+        Edit{"NoScript", kGate, "{kind: human, on_reject: run_script}",
+             "gate.script: got none, want one since on_reject is run_script"},
+        Edit{"ScriptForNothing", kGate, "{kind: human, script: {argv: [a], repeatable: true}}",
+             "gate.script: got one, want none unless on_reject is run_script"},
+        Edit{"ScriptThatIsNotRepeatable", kGate,
+             "{kind: human, on_reject: run_script, script: {argv: [a]}}",
+             "gate.script.repeatable: got false, want true"},
+        Edit{"ScriptWithoutProgram", kGate,
+             "{kind: human, on_reject: run_script, script: {repeatable: true}}",
+             "gate.script.argv: got 0 of them"},
+        Edit{"ScriptWithOutput", kGate,
+             "{kind: human, on_reject: run_script, script: {argv: [a], repeatable: true, "
+             "output_variable: X}}",
+             "gate.script.output_variable: got \"X\""},
         Edit{"RetryToNowhere", kGate, "{kind: human, on_reject: retry}", "or a retry_from"},
         Edit{"Quorum", kGate, "{kind: human, quorum: 21}", "quorum: got 21, want 0 to 20"},
         Edit{"EmptyGroup", kGate, "{kind: human, groups: [\"\"]}", "groups[0]: got \"\""}),
@@ -349,6 +387,30 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(LoaderTest, AVariableWithADefaultMayBeUsedBeforeItsStep) {
   EXPECT_OK(LoadEdited("{{TASK_ID}}", "{{LATER}}"));
+}
+
+TEST(LoaderTest, S4_29_CriteriaOfAReactionMayLookAtTheirOwnStep) {
+  EXPECT_OK(LoadEdited(
+      kGate,
+      "{kind: auto, mode: reaction, criteria: {test: {field: steps.ask.state, op: exists}}}"));
+}
+
+TEST(LoaderTest, S4_29_AJudgementHoldsTheTextOfItsFileAndAScriptKnowsWhy) {
+  const absl::StatusOr<v1::Workflow> workflow =
+      LoadEdited(kGate,
+                 "{kind: model, judge: {prompt_file: spec.md, model: fast}, on_reject: run_script, "
+                 "script: {argv: [repair, \"{{GATE_REASON}}\"], repeatable: true}}");
+
+  ASSERT_OK(workflow);
+  EXPECT_EQ(workflow->steps(2).gate().judge().prompt(), "Specify {{TASK_TITLE}} for {{TEAM}}.\n");
+}
+
+TEST(LoaderTest, S4_27_ACheckThatIsAJudgementMayLookAtTheWorkOfItsStep) {
+  const absl::StatusOr<v1::Workflow> workflow =
+      LoadEdited("argv: [make, test]", "judge: {prompt_file: judge.md}");
+
+  ASSERT_OK(workflow);
+  EXPECT_EQ(workflow->steps(1).checks(1).judge().prompt(), "Is {{steps.build.output.x}} good?\n");
 }
 
 TEST(LoaderTest, ALoopMayLookAtItsOwnStep) {

@@ -227,6 +227,40 @@ TEST(ShippedWorkflowsTest, S4_25_WhatIsImplementedIsChecked) {
   });
 }
 
+TEST(ShippedWorkflowsTest, S4_27_WhatASpecificationSaysIsJudgedByASmallModel) {
+  int specs = 0;
+  ForEachStep([&](const v1::Workflow&, const v1::WorkflowStep& step) {
+    if (step.artifact() != "spec") {
+      for (const v1::QualityCheck& check : step.checks()) EXPECT_FALSE(check.has_judge());
+      return;
+    }
+    ++specs;
+    ASSERT_EQ(step.checks_size(), 1);
+    EXPECT_EQ(step.checks(0).on_failure(), v1::QualityCheck::ON_FAILURE_BLOCK);
+    EXPECT_EQ(step.checks(0).judge().model(), "fast");
+    EXPECT_FALSE(step.checks(0).judge().fail_on_api_error());
+  });
+  EXPECT_EQ(specs, 3);
+}
+
+// What profiles call a review or a validation by a model is a step of its own, that can send the
+// work back: in every profile.
+TEST(ShippedWorkflowsTest, S4_31_ReviewsAndValidationsAreMadeByModelsThatCanSendTheWorkBack) {
+  std::map<std::string, int> found;
+  ForEachStep([&](const v1::Workflow&, const v1::WorkflowStep& step) {
+    EXPECT_FALSE(step.has_gate()) << "profiles add gates, the workflows have none";
+    const bool judges =
+        step.name() == "review" || step.name() == "review_round2" || step.name() == "validate";
+    if (!judges) return;
+    ++found[step.name()];
+    EXPECT_TRUE(step.has_llm());
+    EXPECT_TRUE(step.llm().fresh_session());
+    EXPECT_EQ(step.retry_from(), "implement");
+  });
+  EXPECT_THAT(found, UnorderedElementsAre(std::pair("review", 3), std::pair("review_round2", 3),
+                                          std::pair("validate", 2)));
+}
+
 TEST(ShippedWorkflowsTest, S4_42_InEachRoundExactlyOneReviewRuns) {
   for (const char* name : {"medium", "large", "greenfield"}) {
     for (int round = 1; round <= 6; ++round) {
@@ -296,6 +330,26 @@ TEST(ShippedPromptsTest, S1_11_S1_12_RenderAsTheGoldenFilesSay) {
     EXPECT_TRUE(capstan::testing::MatchesGolden("prompts/" + step.name() + "_bare.txt",
                                                 Prompt(step, BareTask(), {})));
   }
+}
+
+std::string JudgePrompt(const TaskFacts& task, const StepFacts& facts) {
+  for (const v1::WorkflowStep& step : Shipped().at("greenfield").steps()) {
+    if (step.artifact() != "spec") continue;
+    const Values values =
+        BuildValues(Shipped().at("greenfield"), task, facts, nlohmann::json::object());
+    const absl::StatusOr<std::string> prompt = Render(step.checks(0).judge().prompt(), values);
+    EXPECT_OK(prompt);
+    return prompt.value_or("");
+  }
+  return "";
+}
+
+TEST(ShippedPromptsTest, S4_27_TheJudgementOfASpecificationRendersAsTheGoldenFilesSay) {
+  EXPECT_TRUE(capstan::testing::MatchesGolden("prompts/judge_spec.txt",
+                                              JudgePrompt(GoldenTask(), GoldenStep())));
+  EXPECT_TRUE(
+      capstan::testing::MatchesGolden("prompts/judge_spec_bare.txt", JudgePrompt(BareTask(), {})));
+  EXPECT_THAT(JudgePrompt(BareTask(), {}), Not(HasSubstr("\n\n\n")));
 }
 
 TEST(ShippedPromptsTest, AStepHasTheSamePromptInEveryWorkflow) {

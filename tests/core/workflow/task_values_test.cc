@@ -53,6 +53,7 @@ StepFacts FullStep() {
           .retry_feedback = "a.cc is wrong",
           .iteration = 3,
           .iteration_feedback = "lint failed",
+          .gate_reason = "too vague",
           .review_round = 2,
           .review_findings = "{}",
           .verification_results = "all pass",
@@ -88,6 +89,21 @@ TEST(TaskValuesTest, S4_16_GivesWhyTheTaskHasGoneBack) {
   EXPECT_EQ(variables.at("RETRY_CONTEXT"),
             "The step review has sent the task back to this step (2 times).\nWhy: not good\n\n"
             "a.cc is wrong");
+}
+
+TEST(TaskValuesTest, S4_27_WorkThatIsLookedAtBeforeItCountsAsDoneIsThere) {
+  v1::Workflow workflow = OneStep("spec", "spec");
+  Add(workflow, "SUMMARY").set_step_output("spec.output.summary");
+  Add(workflow, "BOTH").set_text("{{SUMMARY}}: {{SPEC_CONTENT}}");
+  Values values = BuildValues(workflow, {.id = "T-1"}, {}, json::object());
+  EXPECT_THAT(values.variables, Not(Contains(Key("SPEC_CONTENT"))));
+
+  TakeAnswer(workflow, workflow.steps(0), {{"summary", "two rules"}}, "the text", values);
+
+  EXPECT_THAT(values.variables, Contains(Pair("SPEC_CONTENT", "the text")));
+  EXPECT_THAT(values.variables, Contains(Pair("SUMMARY", "two rules")));
+  EXPECT_THAT(values.variables, Contains(Pair("BOTH", "two rules: the text")));
+  EXPECT_EQ(values.steps["spec"]["state"], "succeeded");
 }
 
 TEST(TaskValuesTest, WhatHasNothingToSayIsNotResolved) {

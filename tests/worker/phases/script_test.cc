@@ -39,6 +39,25 @@ default: {answer: otherwise}
   EXPECT_EQ(AnswerOf(*script, "test", 1, 1), "otherwise");
 }
 
+TEST(ScriptTest, AJudgementHasRepliesOfItsOwnAndNoDefault) {
+  const auto script = Script::Parse("s.yaml", R"(
+replies:
+  - {step: build, judgement: true, answer: good}
+  - {step: build, answer: built}
+default: {answer: otherwise}
+)");
+  ASSERT_OK(script);
+  PhaseRequest judgement;
+  judgement.step = "build";
+  judgement.judgement = true;
+
+  ASSERT_NE(script->Find(judgement), nullptr);
+  EXPECT_EQ(script->Find(judgement)->answer, "good");
+  EXPECT_EQ(AnswerOf(*script, "build", 1, 1), "built");
+  judgement.step = "test";
+  EXPECT_EQ(script->Find(judgement), nullptr) << "an answer that was not meant as one is none";
+}
+
 TEST(ScriptTest, WithoutADefaultAStepCanHaveNoReply) {
   const auto script = Script::Parse("s.yaml", "replies: [{step: build, answer: a}]");
 

@@ -350,6 +350,21 @@ TEST_F(ClaudeEngineTest, AToolThatWasNotGivenDoesNotExist) {
   EXPECT_THAT(listener_.results[0], HasSubstr("failed"));
 }
 
+TEST_F(ClaudeEngineTest, S4_29_WithoutToolsItHasNothingButItsAnswer) {
+  request_.tools.clear();
+  stub_->Push({.tool_uses = {{"Bash", {{"command", "touch " + workspace_.path() + "/made"}}}}});
+  stub_->Push(Answer("complete"));
+
+  const PhaseResult result = Run();
+
+  EXPECT_EQ(result.error, PhaseError::kNone) << result.message;
+  const nlohmann::json body = stub_->Requests()[0].body;
+  std::vector<std::string> tools;
+  for (const nlohmann::json& tool : body["tools"]) tools.push_back(tool["name"].get<std::string>());
+  EXPECT_THAT(tools, ElementsAre("StructuredOutput"));
+  EXPECT_FALSE(std::filesystem::exists(workspace_.path() + "/made"));
+}
+
 TEST_F(ClaudeEngineTest, SettingsInTheWorkspaceAreNotObeyed) {
   workspace_.Write(".claude/settings.json",
                    R"({"hooks":{"SessionStart":[{"hooks":[{"type":"command","command":"touch )" +
