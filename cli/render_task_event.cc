@@ -96,6 +96,11 @@ std::string PauseText(const v1::PauseRequested& pause) {
              Because(pause.reason()));
 }
 
+std::string SubmittedText(const v1::ChildSubmitted& submitted) {
+  return OneLine(
+      Cat(submitted.step(), " submitted ", submitted.action(), " as ", submitted.child()));
+}
+
 }  // namespace
 
 std::optional<EventWords> TaskEventWords(const ExecutionEvent& event) {
@@ -120,6 +125,11 @@ std::optional<EventWords> TaskEventWords(const ExecutionEvent& event) {
       return EventWords{"budget", Cat(Money(event.budget_warning().spent_microusd()), " of ",
                                       Money(event.budget_warning().max_cost_microusd()),
                                       " is spent or reserved")};
+    case ExecutionEvent::kChildSubmitted:
+      return EventWords{"child", SubmittedText(event.child_submitted())};
+    case ExecutionEvent::kChildCancelled:
+      return EventWords{"child", Cat("asked to end: ", OneLine(event.child_cancelled().child()),
+                                     Because(event.child_cancelled().reason()))};
     case ExecutionEvent::kPauseRequested:
       return EventWords{"pause", PauseText(event.pause_requested())};
     default:

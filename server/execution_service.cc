@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "core/machine/states.h"
 #include "core/status_macros.h"
 #include "core/target_name.h"
 #include "core/telemetry/span_names.h"
@@ -145,6 +146,13 @@ absl::Status ExplainNow(const Parts& parts, const v1::ExplainExecutionRequest& r
   CAPSTAN_ASSIGN_OR_RETURN(situation.standing, parts.reader.ReadStanding(id));
   CAPSTAN_ASSIGN_OR_RETURN(situation.target,
                            parts.admin.ReadTarget(TargetKey(situation.execution.target())));
+  for (const v1::StepStatus& step : situation.execution.steps()) {
+    const std::optional<ExecutionId> child = ParseExecutionName(step.child());
+    if (step.state() != v1::StepStatus::STATE_RUNNING || !child.has_value()) continue;
+    absl::StatusOr<v1::Execution> read = ReadSnapshot(parts.reader, *child, step.child());
+    if (read.ok() && !machine::IsTerminal(read->state()))
+      situation.children.push_back(*std::move(read));
+  }
   response = Explain(situation);
   return absl::OkStatus();
 }

@@ -2,6 +2,8 @@
 // moment.
 #pragma once
 
+#include <vector>
+
 #include "capstan/v1/execution_service.pb.h"
 #include "storage/types.h"
 
@@ -11,6 +13,8 @@ struct Situation {
   v1::Execution execution;
   storage::StandingRow standing;
   storage::TargetRow target;  // of its target
+  // Of a task: the executions that its steps wait for.
+  std::vector<v1::Execution> children = {};
 };
 
 v1::ExplainExecutionResponse Explain(const Situation& situation);

@@ -18,16 +18,8 @@ using machine::ToProto;
 using v1::ApprovalSummary;
 using v1::StepGate;
 
-absl::Duration ToDuration(const google::protobuf::Duration& d) {
-  return absl::Seconds(d.seconds()) + absl::Nanoseconds(d.nanos());
-}
-
 // While an emergency stop keeps steps from beginning beside others that run.
 constexpr absl::Duration kStoppedLook = absl::Seconds(5);
-
-absl::Duration Or(absl::Duration value, absl::Duration otherwise) {
-  return value > absl::ZeroDuration() ? value : otherwise;
-}
 
 bool IsDone(const TaskState::Step& step) {
   return step.state() == StepStatus::STATE_SUCCEEDED || step.state() == StepStatus::STATE_SKIPPED;
@@ -47,8 +39,9 @@ bool IsReady(Builder& b, const v1::WorkflowStep& definition) {
     return false;
   }
   const std::vector<std::string> after = WithDependents(b.workflow(), definition.name());
-  return std::none_of(after.begin(), after.end(),
-                      [&](const std::string& name) { return IsWorking(b.Step(name)); });
+  return std::none_of(after.begin(), after.end(), [&](const std::string& name) {
+    return IsWorking(b.Step(name)) || AwaitsChild(b.Step(name));
+  });
 }
 
 int RetryLimit(const Builder& b) {
@@ -116,7 +109,7 @@ void Ask(Builder& b, TaskState::Step& step, const StepGate& gate, std::string re
   engine::v1::ActionState::Approval approval;
   approval.set_number(b.data().approvals() + 1);
   approval.set_plan_digest(DigestOf(b, step));
-  const absl::Time until = b.now() + Or(ToDuration(gate.timeout()), kGateTimeout);
+  const absl::Time until = b.now() + DurationOr(gate.timeout(), kGateTimeout);
   approval.set_expires(absl::ToUnixMicros(until));
   approval.set_quorum(std::max(1, gate.quorum()));
   *approval.mutable_groups() = gate.groups();
@@ -221,13 +214,6 @@ std::optional<std::int64_t> Reserve(const Builder& b, const v1::ModelStep& model
   return model.max_cost_microusd() > 0 ? std::min(left, model.max_cost_microusd()) : left;
 }
 
-// When a step's time is up.
-absl::Time EndOf(const Builder& b, const TaskState::Step& step) {
-  const absl::Duration timeout = ToDuration(b.Definition(step.name()).timeout());
-  return std::min(absl::FromUnixMicros(step.started()) + Or(timeout, kStepTimeout),
-                  Deadline(b.task(), b.data()));
-}
-
 // Begins the next iteration, or the same one again. A transition: the task ends, or goes back.
 std::optional<Transition> StartIteration(Builder& b, const std::string& name) {
   const v1::WorkflowStep& definition = b.Definition(name);
@@ -295,7 +281,7 @@ bool Pass(Builder& b, std::optional<Transition>& end) {
       continue;
     }
     if (!step.gate_passed()) continue;
-    if (!definition.has_gate_only() && b.data().workspace().path().empty()) {
+    if (NeedsWorkspace(b.workflow(), definition) && b.data().workspace().path().empty()) {
       b.out().prepare = true;
       continue;
     }
@@ -325,6 +311,7 @@ std::optional<absl::Time> NextLook(Builder& b) {
     const absl::Time next = absl::FromUnixMicros(step.not_before());
     if (next > b.now()) look = std::min(look, next);
   }
+  look = std::min(look, NextChildLook(b));
   if (const auto waiting = Waiting(b.data()))
     look = std::min(look, absl::FromUnixMicros(b.Step(*waiting).approval().expires()));
   if (b.task().stopped.has_value()) look = std::min(look, b.now() + kStoppedLook);
@@ -347,7 +334,7 @@ Transition Wait(Builder b) {
                    absl::InfiniteFuture());
   }
   if (const absl::Time next = NextTry(b.data()); next != absl::InfiniteFuture()) {
-    const absl::Time until = std::min(next, deadline);
+    const absl::Time until = std::min({next, deadline, NextChildLook(b)});
     v1::StateChanged& changed = b.To(Execution::STATE_PENDING);
     changed.set_message("a step is tried again later");
     *changed.mutable_retry_time() = ToProto(until);
@@ -355,7 +342,9 @@ Transition Wait(Builder b) {
     b.out().park = std::max(absl::ZeroDuration(), until - b.now());
     return b.Done();
   }
-  const TaskState::Step& step = b.Step(*Waiting(b.data()));
+  const std::optional<std::string> waiting = Waiting(b.data());
+  if (!waiting.has_value()) return WaitForChildren(std::move(b));
+  const TaskState::Step& step = b.Step(*waiting);
   return b.Block(
       step.question() ? Execution::BLOCK_REASON_USER_INPUT : Execution::BLOCK_REASON_APPROVAL,
       absl::StrCat("step ", step.name(), " ", machine::WaitMessage(step.approval())),
@@ -366,7 +355,9 @@ Transition Wait(Builder b) {
 
 Transition Advance(Builder b) {
   if (b.data().has_ending()) {  // what still runs is being stopped
+    EndChildrenWithTask(b);
     const bool working = std::any_of(b.data().steps().begin(), b.data().steps().end(), IsWorking);
+    if (!working && AnyAwaitsChild(b.data())) return WaitForChildren(std::move(b));
     if (!working) b.out().put_away = true;
     return b.Done();
   }
@@ -380,6 +371,8 @@ Transition Advance(Builder b) {
                   "the task took too long");
   }
   if (std::optional<Transition> end = Expire(b)) return *std::move(end);
+  if (std::optional<Transition> end = SettleChildren(b)) return *std::move(end);
+  TimeOutChildren(b);
   if (!b.data().paused() && !b.task().stopped.has_value()) {
     std::optional<Transition> end;
     while (Pass(b, end)) {
@@ -407,7 +400,10 @@ Transition Begin(Builder b) {
 
 Transition Reopen(Builder b) {
   TaskState& data = b.data();
-  const absl::Duration waited = b.now() - absl::FromUnixMicros(data.blocked_since());
+  // Waiting for what it has submitted is its own time.
+  const absl::Duration waited = data.block_reason() == Execution::BLOCK_REASON_CHILD
+                                    ? absl::ZeroDuration()
+                                    : b.now() - absl::FromUnixMicros(data.blocked_since());
   const std::int64_t micros = absl::ToInt64Microseconds(std::max(absl::ZeroDuration(), waited));
   data.set_waited(data.waited() + micros);
   for (TaskState::Step& step : *data.mutable_steps()) {
@@ -470,6 +466,11 @@ Transition GoBack(Builder b, const std::string& from, const std::string& to, std
       b.out().stop.push_back(name);
       continue;
     }
+    if (AwaitsChild(step)) {
+      step.set_restarts(true);
+      CancelChild(b, step, absl::StrCat("the task goes back to ", to));
+      continue;
+    }
     std::erase_if(b.out().run, [&](const StepRun& run) { return run.step == name; });
     if (step.state() == StepStatus::STATE_WAITING && !step.approval().ended())
       b.EndApproval(step, ApprovalSummary::STATE_VOID, absl::StrCat("the task goes back to ", to));
@@ -496,6 +497,10 @@ void Reset(Builder& b, TaskState::Step& step) {
   step.clear_asked();
   step.set_gate_passed(false);
   step.set_restarts(false);
+  step.clear_child();
+  step.clear_child_end();
+  step.clear_child_cancelled();
+  step.clear_child_timed_out();
 }
 
 Transition Finish(Builder b, Execution::State state, Execution::FailureReason reason,
@@ -512,7 +517,7 @@ Transition Finish(Builder b, Execution::State state, Execution::FailureReason re
       step.set_not_before(absl::ToUnixMicros(b.now()));
     }
   }
-  if (working.empty() && b.data().workspace().path().empty())
+  if (working.empty() && b.data().workspace().path().empty() && !AnyAwaitsChild(b.data()))
     return b.End(state, reason, std::move(message));
   TaskState::Ending& ending = *b.data().mutable_ending();
   ending.set_state(state);
@@ -521,10 +526,10 @@ Transition Finish(Builder b, Execution::State state, Execution::FailureReason re
   v1::EndDecided& decided = *b.Event().mutable_end_decided();
   decided.set_state(state);
   decided.set_failure_reason(reason);
-  decided.set_message(std::move(message));
+  decided.set_message(message);
   b.out().stop = working;
-  b.out().put_away = working.empty();
-  return b.Done();
+  for (TaskState::Step& step : *b.data().mutable_steps()) CancelChild(b, step, message);
+  return Advance(std::move(b));
 }
 
 bool CountVote(Builder& b, const machine::Signalled::Vote& vote) {
@@ -588,13 +593,6 @@ void AskQuestion(Builder& b, const std::string& name, std::string question) {
   step.set_question(true);
   step.set_asked(std::move(question));
   step.set_not_before(absl::ToUnixMicros(b.now()));  // nothing of it runs
-}
-
-StepRun RunOf(const Builder& b, const TaskState::Step& step) {
-  const absl::Duration turn = ToDuration(b.Definition(step.name()).turn_timeout());
-  return {step.name(), step.attempt(), step.iteration(),
-          std::clamp(EndOf(b, step) - b.now(), absl::ZeroDuration(), Or(turn, kTurnTimeout)),
-          step.reserved_microusd()};
 }
 
 }  // namespace capstan::task

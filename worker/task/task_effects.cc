@@ -24,9 +24,26 @@ const char* KindOf(const v1::WorkflowStep& step) {
       return "command";
     case v1::WorkflowStep::kCheck:
       return "check";
+    case v1::WorkflowStep::kAction:
+      return "action";
     default:
       return "gate_only";
   }
+}
+
+// As in the workflow: texts are templates.
+Json ParametersOf(const v1::ActionStep& action) {
+  Json parameters = Json::object();
+  for (const auto& [name, value] : action.parameters().fields()) {
+    if (value.has_bool_value()) {
+      parameters[name] = value.bool_value();
+    } else if (value.has_number_value()) {
+      parameters[name] = value.number_value();
+    } else {
+      parameters[name] = value.string_value();
+    }
+  }
+  return parameters;
 }
 
 // What rules can look at: everything that decides what will be run.
@@ -42,6 +59,10 @@ Json ParametersOf(const task::Task& task) {
       one["model"] = step.llm().model();
       one["engine"] = step.llm().engine();
       one["tools"] = std::vector<std::string>(step.llm().tools().begin(), step.llm().tools().end());
+    }
+    if (step.has_action()) {
+      one["action"] = step.action().action();
+      one["parameters"] = ParametersOf(step.action());
     }
     steps.push_back(std::move(one));
   }

@@ -36,7 +36,8 @@ TaskRunner::TaskRunner(storage::Committer& committer, storage::LeaseStore& lease
       definitions_(store),
       model_step_(MakeModelStep(tools_)),
       command_step_(MakeCommandStep(tools_)),
-      check_step_(MakeCheckStep(tools_)) {}
+      check_step_(MakeCheckStep(tools_)),
+      action_step_(MakeActionStep(tools_.catalog, tools_.redactor, tools_.database_now)) {}
 
 TaskRunner::~TaskRunner() { AwaitIdle(); }
 
@@ -315,6 +316,7 @@ StepContext TaskRunner::ContextOf(const Run& run, const task::StepRun& step) con
   }
   context.workspace = run.task.data.workspace();
   context.kept_work = run.task.data.kept_work();
+  context.correlation_id = run.task.correlation_id;
   context.values = task::ValuesFor(run.task, run.task.data, run.task.steps, context.state);
   return context;
 }
@@ -322,6 +324,7 @@ StepContext TaskRunner::ContextOf(const Run& run, const task::StepRun& step) con
 StepKind& TaskRunner::KindOf(const v1::WorkflowStep& step) const {
   if (step.has_llm()) return *model_step_;
   if (step.has_command()) return *command_step_;
+  if (step.has_action()) return *action_step_;
   return *check_step_;
 }
 
@@ -342,7 +345,9 @@ void TaskRunner::Work(const RunPtr& run, StepContext context, std::stop_token st
     if (one.name == result.ended.answer_artifact) result.ended.answer_digest = Sha256Hex(one.body);
     if (one.name == result.ended.text_artifact) result.ended.text_digest = Sha256Hex(one.body);
   }
-  Fed fed{.input = std::move(result.ended), .artifacts = std::move(result.artifacts)};
+  Fed fed{.input = std::move(result.ended),
+          .artifacts = std::move(result.artifacts),
+          .child = std::move(result.child)};
   held_.Post(run, [this, run, step = context.run, fed = std::move(fed)]() mutable {
     {
       absl::MutexLock lock(&mu_);
@@ -364,6 +369,11 @@ StepResult TaskRunner::WorkInWorkspace(const RunPtr& run, StepContext& context,
     failed.ended.transient = true;
     return failed;
   };
+  if (context.definition->has_action()) {
+    IterationTranscript none(*run->transcript, tools_.redactor, context.run.step,
+                             context.run.attempt, context.run.iteration);
+    return action_step_->Work(context, none, stop);
+  }
   if (const absl::Status opened = OpenWorkspace(*run, context); !opened.ok())
     return transient("WORKSPACE", opened);
   if (!context.session_artifact.empty()) {

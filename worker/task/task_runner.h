@@ -88,6 +88,7 @@ class TaskRunner final : public Advancer {
     task::Input input;
     std::optional<TaskDecision> decision = std::nullopt;
     std::vector<storage::NewArtifact> artifacts = {};
+    std::optional<storage::NewChild> child = std::nullopt;
   };
 
   void Start(const RunPtr& run);
@@ -135,7 +136,7 @@ class TaskRunner final : public Advancer {
   telemetry::WorkerMetrics& metrics_;
   const TaskRunnerOptions options_;
   Definitions definitions_;
-  const std::unique_ptr<StepKind> model_step_, command_step_, check_step_;
+  const std::unique_ptr<StepKind> model_step_, command_step_, check_step_, action_step_;
 
   mutable absl::Mutex mu_;
   // Iterations that run, also those that were stopped and are on their way out.

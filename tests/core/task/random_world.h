@@ -34,7 +34,7 @@ inline v1::StepCondition Flag(const std::string& step, const char* flag) {
 }
 
 inline void AddKind(Dice& dice, v1::WorkflowStep& step) {
-  const int kind = dice.Pick(10);
+  const int kind = dice.Pick(13);
   if (kind < 5) {
     step.mutable_llm()->set_prompt("Do it.");
     step.mutable_llm()->set_schema(*ReadPartOfTest("schemas", ""));
@@ -47,8 +47,10 @@ inline void AddKind(Dice& dice, v1::WorkflowStep& step) {
     step.mutable_check();
     step.add_checks()->set_name("c");
     step.mutable_checks(0)->add_argv("make");
-  } else {
+  } else if (kind < 10) {
     step.mutable_gate_only();
+  } else {
+    step.mutable_action()->set_action("ScaleDeployment");
   }
 }
 
@@ -170,10 +172,32 @@ class World {
     } else if (look_again_.has_value()) {
       run.now = std::max(run.now, *std::exchange(look_again_, std::nullopt));
       Feed(Tick{});
+    } else if (!children.empty()) {
+      EndChild(honest);
     } else {
       return false;
     }
     return true;
+  }
+
+  // An execution that a step has submitted comes to its end, and the task is told.
+  void EndChild(bool honest) {
+    auto place = children.begin();
+    std::advance(place, dice.Pick(static_cast<int>(children.size())));
+    const auto [name, cancelled] = *place;
+    children.erase(place);
+    Execution::State state =
+        cancelled && !dice.OneIn(4) ? Execution::STATE_CANCELLED : Execution::STATE_SUCCEEDED;
+    Execution::FailureReason reason = Execution::FAILURE_REASON_UNSPECIFIED;
+    if (!honest && dice.OneIn(3)) {
+      state = Execution::STATE_FAILED;
+      reason = dice.OneIn(4) ? Execution::FAILURE_REASON_OUTCOME_UNKNOWN
+                             : Execution::FAILURE_REASON_POLICY_DENIED;
+    }
+    unknown_child = unknown_child || reason == Execution::FAILURE_REASON_OUTCOME_UNKNOWN;
+    Signalled signalled;
+    signalled.child_ends.push_back(run.EndOf(name, state, reason, "m"));
+    Signal(signalled);
   }
 
   IterationEnded RandomEnd(const std::string& step, int attempt, int iteration, bool honest) {
@@ -186,6 +210,12 @@ class World {
     ended.transient = dice.OneIn(2);
     ended.retry_after = absl::Seconds(dice.Pick(300));
     if (!dice.OneIn(3)) ended.answer = {{"ok", !dice.OneIn(4)}, {"again", dice.OneIn(2)}};
+    const v1::WorkflowStep* const definition = Definition(step);
+    if (definition != nullptr && definition->has_action() &&
+        ended.status == IterationFinished::STATUS_COMPLETE) {
+      ended.child = absl::StrCat("executions/", ++made_);
+      ended.answer = nullptr;
+    }
     if (dice.OneIn(3)) ended.digest = absl::StrCat(dice.Pick(2));
     if (dice.OneIn(4)) ended.commit = "c";
     if (dice.OneIn(4)) {
@@ -213,8 +243,18 @@ class World {
   };
   std::map<std::string, Working> working;
   std::vector<Input> fed;
+  std::map<std::string, bool> children;  // that have not ended; whether they were asked to
+  std::set<std::string> submitted;       // all of them
+  bool unknown_child = false;            // nobody knows what one of them did
 
  private:
+  const v1::WorkflowStep* Definition(const std::string& name) const {
+    for (const v1::WorkflowStep& step : run.workflow.steps()) {
+      if (step.name() == name) return &step;
+    }
+    return nullptr;
+  }
+
   void Work(bool honest) {
     auto place = working.begin();
     std::advance(place, dice.Pick(static_cast<int>(working.size())));
@@ -263,6 +303,7 @@ class World {
   bool held_ = false;
   bool taken_up_ = false;  // Resumed follows
   int takeovers_ = 0;
+  int made_ = 0;
   absl::Time due_;
   bool decide_ = false, prepare_ = false, put_away_ = false;
   std::optional<absl::Time> look_again_;
@@ -279,6 +320,15 @@ inline void World::Feed(const Input& input) {
     run.task.stopped = machine::StoppedBy{"stops/1", "fire"};
   const Task before = run.task;
   const Transition transition = run.Feed(input);
+  if (transition.store_child) {
+    const std::string& child = std::get<IterationEnded>(input).child;
+    EXPECT_TRUE(submitted.insert(child).second) << child << " is submitted twice";
+    children[child] = false;
+  }
+  for (const ChildCancel& cancel : transition.cancel_children) {
+    EXPECT_TRUE(children.contains(cancel.child)) << cancel.child << " is asked to end, and has";
+    children[cancel.child] = true;
+  }
   if (!transition.ignored && transition.park.has_value()) {
     held_ = false;
     due_ = run.now + *transition.park;
