@@ -45,9 +45,7 @@ std::vector<std::string> StepRow(const StepStatus& step, absl::Time now) {
           step.has_usage() ? Tokens(usage.output_tokens()) : "",
           step.has_usage() ? CostText(usage) : "",
           ChecksText(step),
-          CutToWidth(OneLine(step.gate().empty() ? step.message()
-                                                 : Cat("gate: ", step.gate(), " decides")),
-                     kMessageColumns)};
+          CutToWidth(SaidText(step), kMessageColumns)};
 }
 
 // The end of a long text, which is where programs say what is wrong.
@@ -92,7 +90,7 @@ std::string RetryAdvice(const Execution& execution, const Invocation& invocation
   const std::string retry = Cat(invocation.program, " task retry ", ShellQuoted(execution.name()));
   if (execution.failure_reason() == Execution::FAILURE_REASON_OUTCOME_UNKNOWN) {
     return Cat(
-        "A program of a step may have run, and it is not known how far. It is never repeated "
+        "What a step ran may have had an effect, and it is not known which. It is never repeated "
         "by itself. Next:\n  look at what it changes\n  if it is still wanted:  ",
         retry, " --accept-repeated-effect\n");
   }
@@ -113,6 +111,12 @@ std::string StepWord(StepStatus::State state) {
 
 std::string TryText(const StepStatus& step) {
   return step.attempt() > 0 ? Cat(step.attempt(), "/", step.iteration()) : "";
+}
+
+std::string SaidText(const StepStatus& step) {
+  if (!step.gate().empty()) return OneLine(Cat("gate: ", step.gate(), " decides"));
+  if (!step.message().empty() || step.child().empty()) return OneLine(step.message());
+  return OneLine(Cat(step.state() == StepStatus::STATE_RUNNING ? "waits for " : "", step.child()));
 }
 
 absl::Duration TimeOf(const StepStatus& step, absl::Time now) {

@@ -16,6 +16,9 @@ std::string StepWord(v1::StepStatus::State state);
 // "2/3": the third iteration of the second attempt; empty when it has not begun.
 std::string TryText(const v1::StepStatus& step);
 
+// What it says for itself, or the execution that it waits for or has submitted; in one line.
+std::string SaidText(const v1::StepStatus& step);
+
 // How long its last attempt, with all its iterations, has taken at `now`; zero before it begins.
 absl::Duration TimeOf(const v1::StepStatus& step, absl::Time now);
 

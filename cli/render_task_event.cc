@@ -105,6 +105,11 @@ std::string BudgetWarningText(const v1::BudgetWarning& warning) {
   return OneLine(text);
 }
 
+std::string SubmittedText(const v1::ChildSubmitted& submitted) {
+  return OneLine(
+      Cat(submitted.step(), " submitted ", submitted.action(), " as ", submitted.child()));
+}
+
 }  // namespace
 
 std::optional<EventWords> TaskEventWords(const ExecutionEvent& event) {
@@ -127,6 +132,11 @@ std::optional<EventWords> TaskEventWords(const ExecutionEvent& event) {
       return EventWords{"usage", BilledText(event.usage_recorded())};
     case ExecutionEvent::kBudgetWarning:
       return EventWords{"budget", BudgetWarningText(event.budget_warning())};
+    case ExecutionEvent::kChildSubmitted:
+      return EventWords{"child", SubmittedText(event.child_submitted())};
+    case ExecutionEvent::kChildCancelled:
+      return EventWords{"child", Cat("asked to end: ", OneLine(event.child_cancelled().child()),
+                                     Because(event.child_cancelled().reason()))};
     case ExecutionEvent::kPauseRequested:
       return EventWords{"pause", PauseText(event.pause_requested())};
     default:

@@ -28,6 +28,8 @@ std::string KindWord(const WorkflowStep& step) {
       return "gate";
     case WorkflowStep::kCheck:
       return "check";
+    case WorkflowStep::kAction:
+      return OneLine(Cat("action ", step.action().action()));
     default:
       return "?";
   }

@@ -84,7 +84,7 @@ std::string StepLine(const StepStatus& step, absl::Time now, int64_t frame, size
     Append(&text, "  in ", Right(Tokens(usage.input_tokens()), 5), " out ",
            Right(Tokens(usage.output_tokens()), 5), " ", Right(CostText(usage), 7));
   }
-  if (!step.message().empty()) Append(&text, "  ", OneLine(step.message()));
+  if (const std::string said = SaidText(step); !said.empty()) Append(&text, "  ", said);
   return text;
 }
 

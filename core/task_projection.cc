@@ -116,6 +116,10 @@ void ApplyTaskEvent(const v1::ExecutionEvent& event, Execution& execution) {
       if (StepStatus* const step = Find(event.step_finished().step(), execution))
         Finished(event, *step);
       return;
+    case v1::ExecutionEvent::kChildSubmitted:
+      if (StepStatus* const step = Find(event.child_submitted().step(), execution))
+        step->set_child(event.child_submitted().child());
+      return;
     case v1::ExecutionEvent::kApprovalRequested:
       if (StepStatus* const step = Find(event.approval_requested().step(), execution)) {
         if (event.approval_requested().beside()) {

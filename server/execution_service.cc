@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "core/machine/states.h"
 #include "core/status_macros.h"
 #include "core/target_name.h"
 #include "core/telemetry/span_names.h"
@@ -148,6 +149,13 @@ absl::Status ExplainNow(const Parts& parts, const v1::ExplainExecutionRequest& r
   if (situation.execution.block_reason() == v1::Execution::BLOCK_REASON_BUDGET) {
     CAPSTAN_ASSIGN_OR_RETURN(situation.project,
                              parts.tasks.ReadProject(situation.execution.project()));
+  }
+  for (const v1::StepStatus& step : situation.execution.steps()) {
+    const std::optional<ExecutionId> child = ParseExecutionName(step.child());
+    if (step.state() != v1::StepStatus::STATE_RUNNING || !child.has_value()) continue;
+    absl::StatusOr<v1::Execution> read = ReadSnapshot(parts.reader, *child, step.child());
+    if (read.ok() && !machine::IsTerminal(read->state()))
+      situation.children.push_back(*std::move(read));
   }
   response = Explain(situation);
   return absl::OkStatus();

@@ -55,6 +55,7 @@ class Explanation {
       default:
         break;
     }
+    Children();
     return std::move(out_);
   }
 
@@ -85,6 +86,27 @@ class Explanation {
       }
     }
     return text.empty() ? "it is about to begin with its next step" : text;
+  }
+
+  // One reason each; what it waits for in its turn says its own explanation.
+  void Children() {
+    for (const Execution& child : situation_.children) {
+      std::string message = Cat(child.name(), " (", child.action(), ", step ", StepOf(child),
+                                ") is ", machine::StateName(child.state()));
+      if (child.state() == Execution::STATE_BLOCKED)
+        Append(&message, "(", machine::BlockReasonName(child.block_reason()), ")");
+      if (!child.message().empty()) Append(&message, ": ", child.message());
+      *Add("CHILD", message, child.name(),
+           Cat("by itself when it ends; capstan execution explain ", child.name()))
+           .mutable_since() = child.update_time();
+    }
+  }
+
+  std::string StepOf(const Execution& child) const {
+    for (const v1::StepStatus& step : situation_.execution.steps()) {
+      if (step.child() == child.name()) return step.name();
+    }
+    return "";
   }
 
   void Next(const google::protobuf::Timestamp& time) { *out_.mutable_next_time() = time; }
@@ -207,6 +229,9 @@ class Explanation {
       case Execution::BLOCK_REASON_PARENT_LIMIT:
         Add(code, execution.message(), "",
             Cat("by itself when another execution of ", execution.parent().name(), " ends"));
+        break;
+      case Execution::BLOCK_REASON_CHILD:  // see Children
+        if (situation_.children.empty()) Add(code, execution.message(), "", "by itself, at once");
         break;
       default:
         Add(code, execution.message(), "", "by itself");

@@ -2,6 +2,8 @@
 // moment.
 #pragma once
 
+#include <vector>
+
 #include "capstan/v1/execution_service.pb.h"
 #include "storage/types.h"
 
@@ -12,6 +14,8 @@ struct Situation {
   storage::StandingRow standing;
   storage::TargetRow target;    // of its target
   storage::ProjectRow project;  // of a task's project, while it waits for its budget
+  // Of a task: the executions that its steps wait for.
+  std::vector<v1::Execution> children = {};
 };
 
 v1::ExplainExecutionResponse Explain(const Situation& situation);

@@ -61,6 +61,7 @@ absl::StatusOr<NewTask> MakeTask(const Parts& parts, const v1::RunTaskRequest& r
   CAPSTAN_ASSIGN_OR_RETURN(const v1::WorkflowVersion version,
                            FindWorkflow(parts, name.name, name.digest));
   CAPSTAN_RETURN_IF_ERROR(CheckAgainst(request, version.workflow()));
+  CAPSTAN_RETURN_IF_ERROR(CheckActions(version.workflow(), parts.catalog));
   NewTask task;
   FillTask(request, version.workflow(), version.digest(), task.accepted);
   v1::RunTaskRequest body = request;
@@ -220,7 +221,7 @@ absl::StatusOr<NewTask> MakeRetryTask(const Parts& parts, const v1::RetryExecuti
   if (unknown && !request.accept_repeated_effect()) {
     return Error(absl::StatusCode::kFailedPrecondition, "EFFECT_POSSIBLE",
                  Cat(execution.name(),
-                     ": a program of its may have run that is not repeatable; "
+                     ": something of its may have run that is not repeatable; "
                      "look at what it changes, then set accept_repeated_effect"));
   }
   NewTask next;

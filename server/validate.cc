@@ -6,10 +6,9 @@
 #include <algorithm>
 #include <limits>
 #include <set>
+#include <utility>
 
 #include "absl/strings/ascii.h"
-#include "core/catalog/parameters.h"
-#include "core/catalog/target.h"
 #include "core/status_macros.h"
 #include "core/text.h"
 #include "server/errors.h"
@@ -85,30 +84,20 @@ absl::StatusOr<CheckedAction> CheckExecuteAction(const v1::ExecuteActionRequest&
     violations.Add("timeout",
                    "got a Duration out of range, want seconds and nanos as in "
                    "google.protobuf.Duration");
-  } else {
-    if (request.has_timeout()) requested = FromProto(request.timeout());
-    absl::StatusOr<absl::Duration> timeout = catalog::ValidateTimeout(*checked.action, requested);
-    if (timeout.ok()) {
-      checked.timeout = *timeout;
-    } else {
-      // ValidateTimeout already begins with the field's name.
-      const std::string message(timeout.status().message());
-      constexpr std::string_view kPrefix = "timeout: ";
-      const bool prefixed = message.compare(0, kPrefix.size(), kPrefix) == 0;
-      violations.Add("timeout", prefixed ? message.substr(kPrefix.size()) : message);
-    }
+  } else if (request.has_timeout()) {
+    requested = FromProto(request.timeout());
   }
-  const catalog::ParameterCheck parameters =
-      catalog::CheckParameters(*checked.action, request.parameters());
-  for (const catalog::FieldViolation& violation : parameters.violations) {
+  catalog::RequestCheck found =
+      catalog::CheckRequest(*checked.action, request.parameters(), requested);
+  for (const catalog::FieldViolation& violation : found.violations)
     violations.Add(violation.field, violation.description);
-  }
   CAPSTAN_RETURN_IF_ERROR(violations.ToStatus());
 
   if (request.priority() != 0) checked.priority = request.priority();
   if (request.has_max_retries()) checked.max_retries = request.max_retries();
   checked.request_id = absl::AsciiStrToLower(request.request_id());
-  checked.target = catalog::TargetOf(*checked.action, parameters.parameters);
+  checked.timeout = found.timeout;
+  checked.target = std::move(found.target);
   return checked;
 }
 

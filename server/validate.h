@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 #include "capstan/v1/execution_service.pb.h"
 #include "core/catalog/catalog.h"
+#include "core/catalog/request_check.h"
 #include "core/ids.h"
 
 namespace capstan::server {
@@ -24,9 +25,10 @@ inline constexpr std::size_t kMaxReasonBytes = 1024;
 inline constexpr int kMaxPageSize = 1000;
 inline constexpr int kDefaultListPageSize = 50;
 inline constexpr int kDefaultEventsPageSize = 100;
-inline constexpr int kDefaultPriority = 3;
 inline constexpr int kMaxRetries = 5;
-inline constexpr int kDefaultRetries = 2;
+
+using catalog::kDefaultPriority;
+using catalog::kDefaultRetries;
 
 // A request that may be stored, with what the catalog makes of it.
 struct CheckedAction {

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "absl/strings/ascii.h"
+#include "core/catalog/parameters.h"
 #include "core/status_macros.h"
 #include "core/text.h"
 #include "core/workflow/loader.h"
@@ -276,6 +277,34 @@ absl::Status CheckAgainst(const v1::RunTaskRequest& request, const v1::Workflow&
       violations.Add(Cat("inputs.", variable.input()),
                      Cat("got nothing, want a value: the workflow's variable ", variable.name(),
                          " has no default"));
+    }
+  }
+  return violations.ToStatus();
+}
+
+absl::Status CheckActions(const v1::Workflow& workflow, const catalog::Catalog& catalog) {
+  Violations violations;
+  for (const v1::WorkflowStep& step : workflow.steps()) {
+    if (!step.has_action()) continue;
+    const std::string field = Cat("steps.", step.name(), ".action");
+    const catalog::ActionDefinition* const action = catalog.Find(step.action().action());
+    if (action == nullptr) {
+      violations.Add(Cat(field, ".action"), Cat("got ", Quote(step.action().action()),
+                                                ", want one of: ", catalog.KnownNames()));
+      continue;
+    }
+    const auto& given = step.action().parameters().fields();
+    std::set<std::string> known;
+    for (const catalog::ParameterDefinition& parameter : action->parameters) {
+      known.insert(parameter.name);
+      if (!parameter.required || given.contains(parameter.name)) continue;
+      violations.Add(Cat(field, ".parameters.", parameter.name),
+                     Cat("got nothing, want ", catalog::Expectation(parameter)));
+    }
+    for (const auto& [name, value] : given) {
+      if (known.contains(name)) continue;
+      violations.Add(Cat(field, ".parameters"),
+                     Cat("got ", Quote(name), ", want a parameter of ", action->name));
     }
   }
   return violations.ToStatus();

@@ -9,6 +9,7 @@
 #include "capstan/v1/admin_service.pb.h"
 #include "capstan/v1/execution_service.pb.h"
 #include "capstan/v1/workflow.pb.h"
+#include "core/catalog/catalog.h"
 
 namespace capstan::server {
 
@@ -32,6 +33,10 @@ absl::StatusOr<WorkflowName> CheckRunTask(const v1::RunTaskRequest& request);
 
 // What the definition asks of the request. FAILED_PRECONDITION (SPEC_REQUIRED).
 absl::Status CheckAgainst(const v1::RunTaskRequest& request, const v1::Workflow& workflow);
+
+// That the actions which its steps submit exist, and have the parameters that are given. (Values
+// are known when a step begins.)
+absl::Status CheckActions(const v1::Workflow& workflow, const catalog::Catalog& catalog);
 
 // "workflows/{name}" or "workflows/{name}@{digest}".
 absl::StatusOr<WorkflowName> CheckWorkflowName(std::string_view name);

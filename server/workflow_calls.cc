@@ -124,6 +124,7 @@ absl::Status PutWorkflowNow(const Parts& parts, const std::string& caller,
   if (!workflow.ok()) {
     return InvalidField("yaml", std::string(workflow.status().message()), "INVALID_WORKFLOW");
   }
+  CAPSTAN_RETURN_IF_ERROR(CheckActions(*workflow, parts.catalog));
   if (request.validate_only()) {
     v1::WorkflowVersion& version = *response.mutable_workflow();
     version.set_name(Cat("workflows/", workflow->name()));

@@ -13,7 +13,9 @@
 #include "storage/sql.h"
 #include "storage/stop_rows.h"
 #include "storage/stop_scope.h"
+#include "storage/submit_rows.h"
 #include "storage/target_queue.h"
+#include "storage/tells.h"
 
 namespace capstan::storage {
 namespace {
@@ -25,6 +27,11 @@ std::size_t SizeOf(const Commit& c) {
   std::size_t size = kItemBytes + c.machine.size();
   for (const EventBody& event : c.events) size += event.size() + 8;
   for (const NewArtifact& artifact : c.artifacts) size += artifact.body.size() + 64;
+  for (const NewChild& child : c.children) size += SizeOf(child.execution);
+  for (const Tell& tell : c.tells) {
+    size += kItemBytes + tell.signal.caller.size() + tell.signal.reason.size() +
+            tell.signal.detail.size();
+  }
   size += c.audit.size();
   if (c.decision) size += c.decision->input_json.size() + c.decision->result_json.size() + 128;
   return size;
@@ -48,6 +55,10 @@ absl::Status Validate(const Commit& c) {
     return absl::InvalidArgumentError("commit: what waits for its project's budget is parked");
   if (c.park && (c.park->reason == ParkReason::kBudget) != (c.budget && c.budget->wait))
     return absl::InvalidArgumentError("commit: parked for a budget, and says for which");
+  for (const NewChild& child : c.children) {
+    if (!child.execution.request_id.empty())
+      return absl::InvalidArgumentError("commit: what a step submits has no request id");
+  }
   if (c.park && IsTerminal(c.state))
     return absl::InvalidArgumentError("commit: what has ended cannot be parked");
   return absl::OkStatus();
@@ -151,8 +162,9 @@ absl::StatusOr<FlushingCommitter::Answers> FlushingCommitter::Store(std::span<It
     targets = targets || c.target.has_value();
     parents = parents || c.parent.has_value();
     budgets = budgets || c.budget.has_value();
-    beside = beside || c.park || c.decision || !c.artifacts.empty() || !c.approvals.empty() ||
-             !c.usage.empty() || c.counts_as_launch || !c.dry_run_key.empty() || !c.audit.empty();
+    beside = beside || !c.children.empty() || !c.tells.empty() || c.park || c.decision ||
+             !c.artifacts.empty() || !c.approvals.empty() || !c.usage.empty() ||
+             c.counts_as_launch || !c.dry_run_key.empty() || !c.audit.empty();
   }
   const bool alone = !beside && !stops && !targets && !parents && !budgets;
   Answers answers(items.size());
@@ -172,6 +184,7 @@ absl::StatusOr<FlushingCommitter::Answers> FlushingCommitter::Store(std::span<It
   if (budgets) {
     CAPSTAN_ASSIGN_OR_RETURN(money, TestBudgets(items, answers));
   }
+  CAPSTAN_RETURN_IF_ERROR(LockForTells(connection_, WithoutAnswer(items, answers)));
   CAPSTAN_RETURN_IF_ERROR(PassFence(items, answers));
   if (alone) return answers;
   CAPSTAN_RETURN_IF_ERROR(StoreBeside(items, answers));
@@ -179,15 +192,52 @@ absl::StatusOr<FlushingCommitter::Answers> FlushingCommitter::Store(std::span<It
   if (targets) CAPSTAN_RETURN_IF_ERROR(ChangeTargets(items, answers, locked, wake));
   if (parents) CAPSTAN_RETURN_IF_ERROR(ChangeParents(items, answers, wake));
   if (budgets) CAPSTAN_RETURN_IF_ERROR(ChangeBudgets(items, answers, money, wake));
-  CAPSTAN_RETURN_IF_ERROR(WakeThese(connection_, wake));  // at once: locked in order
+  const std::vector<const storage::Commit*> stored = Committed(items, answers);
+  CAPSTAN_RETURN_IF_ERROR(StoreTells(connection_, stored, wake));
   std::vector<std::string> audited;
-  for (std::size_t i = 0; i < items.size(); ++i) {
-    if (answers[i] == CommitResult::kCommitted && !items[i]->commit.audit.empty())
-      audited.push_back(items[i]->commit.audit);
+  CAPSTAN_RETURN_IF_ERROR(StoreChildren(stored, audited));
+  CAPSTAN_RETURN_IF_ERROR(WakeThese(connection_, wake));  // at once: locked in order
+  for (const storage::Commit* commit : stored) {
+    if (!commit->audit.empty()) audited.push_back(commit->audit);
   }
   CAPSTAN_RETURN_IF_ERROR(audit_.Append(connection_, audited));
   CAPSTAN_RETURN_IF_ERROR(transaction.Commit());
   return answers;
+}
+
+std::vector<const storage::Commit*> FlushingCommitter::WithoutAnswer(std::span<Item*> items,
+                                                                     const Answers& answers) {
+  std::vector<const storage::Commit*> out;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (!answers[i].has_value()) out.push_back(&items[i]->commit);
+  }
+  return out;
+}
+
+std::vector<const storage::Commit*> FlushingCommitter::Committed(std::span<Item*> items,
+                                                                 const Answers& answers) {
+  std::vector<const storage::Commit*> out;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (answers[i] == CommitResult::kCommitted) out.push_back(&items[i]->commit);
+  }
+  return out;
+}
+
+// As submitted ones are stored. None has a key that could exist.
+absl::Status FlushingCommitter::StoreChildren(std::span<const storage::Commit* const> steps,
+                                              std::vector<std::string>& audited) {
+  std::vector<SubmitRow> rows;
+  for (const storage::Commit* step : steps) {
+    for (const NewChild& child : step->children) {
+      rows.push_back({child.id, KeyOf(child.execution, child.id), &child.execution});
+      if (!child.execution.audit.empty())
+        audited.push_back(SubmittedAudit(child.id, child.execution.audit));
+    }
+  }
+  if (rows.empty()) return absl::OkStatus();
+  Params params = SubmitParams(rows, options_);
+  params.Add(false);
+  return connection_.Run(sql::kSubmit, params).status();
 }
 
 absl::Status FlushingCommitter::TestStops(std::span<Item*> items, Answers& answers) {

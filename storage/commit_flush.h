@@ -45,6 +45,13 @@ class FlushingCommitter final : public Committer {
   using Answers = std::vector<std::optional<CommitResult>>;
   // In the order of `items`.
   absl::StatusOr<Answers> Store(std::span<Item*> items);
+  static std::vector<const storage::Commit*> WithoutAnswer(std::span<Item*> items,
+                                                           const Answers& answers);
+  static std::vector<const storage::Commit*> Committed(std::span<Item*> items,
+                                                       const Answers& answers);
+  // The executions that these steps submit; adds what the audit log gets.
+  absl::Status StoreChildren(std::span<const storage::Commit* const> steps,
+                             std::vector<std::string>& audited);
   // The fence itself, for the steps without an answer yet: marks those that pass.
   absl::Status PassFence(std::span<Item*> items, Answers& answers);
   // Refuses steps that emergency stops in force do not allow; holds off changes of them.

@@ -1,9 +1,7 @@
 #include "storage/submit_flush.h"
 
 #include <algorithm>
-#include <array>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
@@ -11,31 +9,11 @@
 #include "core/failpoint.h"
 #include "core/status_macros.h"
 #include "storage/errors.h"
-#include "storage/event_row.h"
 #include "storage/schema.h"
 #include "storage/sql.h"
 
 namespace capstan::storage {
 namespace {
-
-// Bytes of an execution beside its texts and its event; for the limits of flush and queue.
-constexpr std::size_t kItemBytes = 128;
-
-std::size_t SizeOf(const NewExecution& e) {
-  std::size_t size = kItemBytes + e.accepted.size() + e.caller.size() + e.action.size() +
-                     e.parent_name.size() + e.audit.size();
-  for (const auto& [key, value] : e.labels) size += key.size() + value.size() + 8;
-  return size;
-}
-
-Uuid<RequestTag> KeyOf(const NewExecution& execution, const ExecutionId& id) {
-  if (execution.request_id.empty()) return Uuid<RequestTag>(id.bytes());
-  const std::string hash =
-      Sha256(absl::StrCat(execution.caller, absl::string_view("\0", 1), execution.request_id));
-  Uuid<RequestTag>::Bytes bytes;
-  hash.copy(reinterpret_cast<char*>(bytes.data()), bytes.size());
-  return Uuid<RequestTag>(bytes);
-}
 
 // After a key was found to exist: in how many flushes without such a key they are still looked for.
 constexpr int kLooks = 100;
@@ -44,33 +22,6 @@ constexpr int kLooks = 100;
 std::vector<Uuid<RequestTag>> KnownKeys(const Rows& result) {
   return result.Uuids<Uuid<RequestTag>>(0, 1);
 }
-
-std::string LabelsJson(const std::map<std::string, std::string>& labels) {
-  return nlohmann::json(labels).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
-// Numbers the leases of a flush: executions of one queue and priority share one until it is full.
-class Chunks {
- public:
-  explicit Chunks(const StoreOptions& options) : options_(options) {}
-
-  std::int32_t Next(Queue queue, std::int16_t priority) {
-    const int size = queue == Queue::kTask ? options_.task_lease_size : options_.action_lease_size;
-    Open& open = open_[{queue, priority}];
-    if (open.left == 0) open = {next_++, size};
-    --open.left;
-    return open.chunk;
-  }
-
- private:
-  struct Open {
-    std::int32_t chunk = 0;
-    int left = 0;
-  };
-  const StoreOptions& options_;
-  std::map<std::pair<Queue, std::int16_t>, Open> open_;
-  std::int32_t next_ = 0;
-};
 
 }  // namespace
 
@@ -158,48 +109,10 @@ void FlushingSubmitter::Flush(std::vector<Item> items) {
 }
 
 absl::Status FlushingSubmitter::Send(std::span<Item*> items) {
-  const std::size_t n = items.size();
-  Array ids(Element::kUuid, n * 20), keys(Element::kUuid, n * 20), hashes(Element::kBytes, n * 36);
-  Array chunks(Element::kInt4, n * 8), queues(Element::kInt2, n * 6),
-      priorities(Element::kInt2, n * 6);
-  Array actions(Element::kText, n * 24), callers(Element::kText, n * 24),
-      parents(Element::kText, n * 24);
-  Array steps(Element::kInt4, n * 8), labels(Element::kText, n * 24);
-  Array bodies(Element::kBytes, n * 256);
-  Chunks chunk(options_);
-  for (const Item* item : items) {
-    const NewExecution& e = item->execution;
-    ids.Add(item->id);
-    keys.Add(item->key);
-    hashes.Add(e.request_hash);
-    chunks.Add(chunk.Next(e.queue, e.priority));
-    queues.Add(static_cast<std::int16_t>(e.queue));
-    priorities.Add(e.priority);
-    actions.Add(e.action);
-    callers.Add(e.caller);
-    if (e.parent_name.empty()) {
-      parents.AddNull();
-      steps.AddNull();
-    } else {
-      parents.Add(e.parent_name);
-      steps.Add(e.parent_step);
-    }
-    if (e.labels.empty()) {
-      labels.AddNull();
-    } else {
-      labels.Add(LabelsJson(e.labels));
-    }
-    bodies.Add(EncodeEvents({&e.accepted, 1}));
-  }
-  Params params;
-  params.Add(std::move(ids)).Add(std::move(keys)).Add(std::move(hashes)).Add(std::move(chunks));
-  params.Add(std::move(queues))
-      .Add(std::move(priorities))
-      .Add(std::move(actions))
-      .Add(std::move(callers));
-  params.Add(std::move(parents)).Add(std::move(steps)).Add(std::move(labels));
-  params.Add(std::move(bodies));
-
+  std::vector<SubmitRow> rows;
+  rows.reserve(items.size());
+  for (const Item* item : items) rows.push_back({item->id, item->key, &item->execution});
+  const Params params = SubmitParams(rows, options_);
   if (absl::Status lost = HitFailpoint("submit.before_commit"); !lost.ok()) {
     connection_.Close();
     return lost;
@@ -245,8 +158,7 @@ absl::Status FlushingSubmitter::Audit(std::span<Item*> items, const Rows& result
   std::vector<std::string> entries;
   for (const Item* item : items) {
     if (item->execution.audit.empty() || old.contains(item->key)) continue;
-    entries.push_back(absl::StrCat("{\"execution\":\"", item->id.ToString(),
-                                   "\",\"submitted\":", item->execution.audit, "}"));
+    entries.push_back(SubmittedAudit(item->id, item->execution.audit));
   }
   return audit_.Append(connection_, entries);
 }

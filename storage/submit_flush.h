@@ -12,11 +12,10 @@
 #include "storage/connection.h"
 #include "storage/database_clock.h"
 #include "storage/retry.h"
+#include "storage/submit_rows.h"
 #include "storage/submitter.h"
 
 namespace capstan::storage {
-
-struct RequestTag {};
 
 class FlushingSubmitter final : public Submitter {
  public:

@@ -96,6 +96,7 @@ enum class ParkReason : std::int16_t {
   kParentLimit = 8,
   kPaused = 9,
   kUserInput = 10,
+  kChild = 11,
   kBudget = 12,
 };
 
@@ -257,6 +258,54 @@ struct ApprovalStep {
   std::string plan_digest;
 };
 
+// ---- signals
+
+enum class SignalKind : std::int16_t {
+  kCancel = 1,
+  kApprove = 2,
+  kReject = 3,
+  kPause = 4,
+  kResume = 5,
+  kChildEnded = 6,  // sent by the last step of an execution that a step of a task has submitted
+};
+
+struct Signal {
+  std::int32_t number = 0;  // 1, 2, … per execution
+  SignalKind kind = SignalKind::kCancel;
+  std::string caller;
+  std::string reason;
+  absl::Time time;
+  // kApprove, kReject: serialised engine.v1.ApprovalVote; kChildEnded: engine.v1.ChildEnd
+  std::string detail;
+};
+
+struct NewSignal {
+  SignalKind kind = SignalKind::kCancel;
+  std::string caller = {};
+  std::string reason = {};
+  std::string detail = {};  // as Signal
+  std::string audit = {};   // JSON for the audit log; empty: none
+};
+
+enum class SignalResult {
+  kStored,
+  kAlreadyEnded,  // terminal state: nothing was stored
+};
+
+// ---- what a step does to other executions
+
+// A new one, under an id of the step's making.
+struct NewChild {
+  ExecutionId id;
+  NewExecution execution;  // without a request id
+};
+
+// A signal to another one. One that has ended, or does not exist, gets none.
+struct Tell {
+  ExecutionId to;
+  NewSignal signal;  // without `audit`
+};
+
 // One step of one execution: all of it or nothing is stored, in one transaction with the three-test
 // fence.
 struct Commit {
@@ -274,6 +323,8 @@ struct Commit {
   std::vector<NewArtifact> artifacts;
   std::vector<ApprovalStep> approvals;
   std::vector<NewUsage> usage;
+  std::vector<NewChild> children;
+  std::vector<Tell> tells;
   std::optional<TargetStep> target;
   std::optional<ParentStep> parent;
   std::optional<BudgetStep> budget;
@@ -307,38 +358,6 @@ enum class CommitResult {
                    // waits for it says; nothing was stored: read it and decide again
   kStopMoved,      // stops in force are not as the step needs; nothing was stored: read them and
                    // decide again
-};
-
-// ---- signals
-
-enum class SignalKind : std::int16_t {
-  kCancel = 1,
-  kApprove = 2,
-  kReject = 3,
-  kPause = 4,
-  kResume = 5,
-};
-
-struct Signal {
-  std::int32_t number = 0;  // 1, 2, … per execution
-  SignalKind kind = SignalKind::kCancel;
-  std::string caller;
-  std::string reason;
-  absl::Time time;
-  std::string detail;  // kApprove, kReject: serialised engine.v1.ApprovalVote
-};
-
-struct NewSignal {
-  SignalKind kind = SignalKind::kCancel;
-  std::string caller = {};
-  std::string reason = {};
-  std::string detail = {};  // as Signal
-  std::string audit = {};   // JSON for the audit log; empty: none
-};
-
-enum class SignalResult {
-  kStored,
-  kAlreadyEnded,  // terminal state: nothing was stored
 };
 
 // ---- reading

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "capstan/engine/v1/action_state.pb.h"
+#include "capstan/engine/v1/task_state.pb.h"
 #include "core/machine/states.h"
 #include "core/target_name.h"
 #include "storage/target_queue.h"
@@ -43,6 +44,8 @@ storage::ParkReason ParkReasonOf(Execution::State state, Execution::BlockReason 
       return storage::ParkReason::kUserInput;
     case Execution::BLOCK_REASON_BUDGET:
       return storage::ParkReason::kBudget;
+    case Execution::BLOCK_REASON_CHILD:
+      return storage::ParkReason::kChild;
     default:
       return storage::ParkReason::kRetry;
   }
@@ -99,6 +102,23 @@ machine::Signalled::Vote VoteOf(const storage::Signal& signal) {
           .plan_digest = vote.plan_digest(),
           .groups = {vote.groups().begin(), vote.groups().end()},
           .time = signal.time};
+}
+
+std::optional<storage::Tell> TellParent(const ExecutionId& id, const v1::Accepted& request,
+                                        const machine::Transition& end) {
+  const std::optional<ExecutionId> parent = ParseExecutionName(request.parent().name());
+  if (!request.child() || !parent.has_value()) return std::nullopt;
+  const v1::StateChanged& change = end.events.back().state_changed();
+  engine::v1::ChildEnd said;
+  said.set_child(ExecutionName(id));
+  said.set_state(end.state);
+  said.set_failure_reason(end.failure_reason);
+  said.set_effect(change.outcome().effect());
+  said.set_message(change.message());
+  return storage::Tell{*parent,
+                       {.kind = storage::SignalKind::kChildEnded,
+                        .caller = said.child(),
+                        .detail = said.SerializeAsString()}};
 }
 
 std::string AuditOf(const ExecutionId& id, const machine::Action& action,

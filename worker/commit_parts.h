@@ -1,6 +1,7 @@
 // Parts of a commit that follow from a transition alone. Pure.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "core/machine/action_machine.h"
@@ -20,6 +21,11 @@ std::optional<machine::TargetAnswer> TargetAnswerFor(const storage::TargetRow& t
 // What a stored signal says. One whose detail does not parse is about no plan, and is ignored.
 machine::Signalled::Cancel CancelOf(const storage::Signal& signal);
 machine::Signalled::Vote VoteOf(const storage::Signal& signal);
+
+// What the task is told whose step submitted the execution that ends with this transition; nothing
+// for any other execution.
+std::optional<storage::Tell> TellParent(const ExecutionId& id, const v1::Accepted& request,
+                                        const machine::Transition& end);
 
 // The audit log's entry for an execution's end.
 std::string AuditOf(const ExecutionId& id, const machine::Action& action,

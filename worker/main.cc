@@ -208,8 +208,8 @@ absl::Status Serve(const config::v1::WorkerConfig& config, const sigset_t& ends)
                  .per_parent_in_flight = static_cast<int>(config.limits().per_parent_in_flight()),
                  .start_deadline = actions.start_deadline});
   CAPSTAN_ASSIGN_OR_RETURN(const std::unique_ptr<TaskParts> task_parts,
-                           TaskParts::Make(config, {*committer, *leases, *tasks, *engine, held,
-                                                    pool, clock, *tracer, worker_metrics}));
+                           TaskParts::Make(config, {*committer, *leases, *tasks, catalog, *engine,
+                                                    held, pool, clock, *tracer, worker_metrics}));
   std::vector<Advancer*> advancers = {&runner};
   if (task_parts != nullptr) advancers.push_back(&task_parts->runner());
   Keeper keeper(*leases, held, std::move(advancers), pool, fence, clock, store_metrics,

@@ -155,6 +155,8 @@ storage::Commit Runner::CommitOf(const Run& run, const Transition& transition,
     const v1::Outcome& outcome = transition.events.back().state_changed().outcome();
     if (outcome.dry_run()) commit.dry_run_key = RequestKey(run.action.request);
     commit.audit = AuditOf(run.id, run.action, transition);
+    if (const auto told = TellParent(run.id, run.action.request, transition))
+      commit.tells.push_back(*told);
   }
   if (transition.store_decision && validation.has_value()) {
     commit.decision =

@@ -239,6 +239,9 @@ class YamlReader {
       if (field.message_type() == google::protobuf::Value::descriptor()) {
         return ReadValue(node, path, static_cast<google::protobuf::Value&>(section));
       }
+      if (field.message_type() == google::protobuf::Struct::descriptor()) {
+        return ReadStruct(node, path, static_cast<google::protobuf::Struct&>(section));
+      }
       return ReadMessage(node, path + ".", section);
     }
     if (!IsScalar(node, path, TypeOf(field))) return;
@@ -299,11 +302,19 @@ class YamlReader {
       return;
     }
     if (!node.IsMap()) return value.set_null_value(google::protobuf::NULL_VALUE);
+    ReadStruct(node, path, *value.mutable_struct_value());
+  }
+
+  void ReadStruct(const YAML::Node& node, const std::string& path,
+                  google::protobuf::Struct& values) {
+    if (!node.IsMap()) return Error(node, path, Want(KindOf(node), "keys with values"));
     std::set<std::string> seen;
-    auto& fields = *value.mutable_struct_value()->mutable_fields();
+    auto& fields = *values.mutable_fields();
     for (const auto& pair : node) {
       const absl::StatusOr<std::string> key = ReadKey(pair.first, path + ".", seen);
-      if (key.ok()) ReadValue(pair.second, path + "." + *key, fields[*key]);
+      if (!key.ok()) continue;
+      findings_.lines[path + "." + *key] = pair.first.Mark().line + 1;
+      ReadValue(pair.second, path + "." + *key, fields[*key]);
     }
   }
 

@@ -1,7 +1,8 @@
 // YAML into a message, strictly. Knows nothing of defaults or of where the text comes from.
 //
 // Keys are field names. An enum value is written by its short name in small letters: OPERATOR_EQ of
-// enum Operator is eq. Of a oneof one field may be written. A google.protobuf.Value takes any YAML.
+// enum Operator is eq. Of a oneof one field may be written. A google.protobuf.Value takes any YAML,
+// a Struct keys with any YAML.
 #pragma once
 
 #include <map>

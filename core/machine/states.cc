@@ -18,6 +18,8 @@ const std::vector<std::pair<Execution::State, Execution::State>>& LegalTransitio
        Execution::STATE_PENDING},  // transient error, tried again later
       {Execution::STATE_VALIDATING, Execution::STATE_BLOCKED},
       {Execution::STATE_BLOCKED, Execution::STATE_PENDING},  // what it waited for has come
+      // The end of a task is decided, and it waits for what its steps have submitted.
+      {Execution::STATE_BLOCKED, Execution::STATE_BLOCKED},
       {Execution::STATE_BLOCKED, Execution::STATE_FAILED},
       {Execution::STATE_BLOCKED, Execution::STATE_CANCELLED},
       {Execution::STATE_VALIDATING, Execution::STATE_RUNNING},

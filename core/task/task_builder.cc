@@ -205,6 +205,7 @@ Transition Builder::Block(Execution::BlockReason reason, std::string message, ab
 
 Transition Builder::End(Execution::State state, Execution::FailureReason reason,
                         std::string message) {
+  EndChildrenWithTask(*this);
   bool began = false;
   for (TaskState::Step& step : *out_.data.mutable_steps()) {
     began = began || step.attempt() > 0;
@@ -212,6 +213,7 @@ Transition Builder::End(Execution::State state, Execution::FailureReason reason,
                        step.gate().stage() == TaskState::Gate::STAGE_ASKED;
     if (asked && !step.approval().ended())
       EndApproval(step, ApprovalSummary::STATE_VOID, "the task ended for another reason");
+    CancelChild(*this, step, "its task has ended");  // nobody can wait for it
     if (step.state() == StepStatus::STATE_RUNNING || step.state() == StepStatus::STATE_WAITING) {
       Finished(step, StepStatus::STATE_CANCELLED, Execution::FAILURE_REASON_UNSPECIFIED,
                "stopped with the task");
@@ -250,7 +252,32 @@ std::vector<std::string> WithDependents(const v1::Workflow& workflow, const std:
 }
 
 bool IsWorking(const TaskState::Step& step) {
-  return step.state() == StepStatus::STATE_RUNNING && step.not_before() == 0;
+  return step.state() == StepStatus::STATE_RUNNING && step.not_before() == 0 &&
+         step.child().empty();
+}
+
+bool NeedsWorkspace(const v1::Workflow& workflow, const v1::WorkflowStep& step) {
+  const auto works_in_it = [](const v1::WorkflowStep& one) {
+    return !one.has_gate_only() && !one.has_action();
+  };
+  if (!step.has_action()) return works_in_it(step);
+  return std::any_of(workflow.steps().begin(), workflow.steps().end(), works_in_it);
+}
+
+absl::Time EndOf(const Builder& b, const TaskState::Step& step) {
+  const absl::Duration timeout = Or(ToDuration(b.Definition(step.name()).timeout()), kStepTimeout);
+  return std::min(absl::FromUnixMicros(step.started()) + timeout, Deadline(b.task(), b.data()));
+}
+
+StepRun RunOf(const Builder& b, const TaskState::Step& step) {
+  const v1::WorkflowStep& definition = b.Definition(step.name());
+  // What is submitted has all the time that the step has.
+  const absl::Duration turn = definition.has_action()
+                                  ? absl::InfiniteDuration()
+                                  : Or(ToDuration(definition.turn_timeout()), kTurnTimeout);
+  return {step.name(), step.attempt(), step.iteration(),
+          std::clamp(EndOf(b, step) - b.now(), absl::ZeroDuration(), turn),
+          step.reserved_microusd()};
 }
 
 bool IsAtWork(const TaskState::Step& step) { return IsWorking(step) || step.gate().working(); }

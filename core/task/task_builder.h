@@ -81,10 +81,13 @@ inline absl::Duration Or(absl::Duration value, absl::Duration otherwise) {
 // All that depend on `step`, directly or not, with it, in the order of the workflow.
 std::vector<std::string> WithDependents(const v1::Workflow& workflow, const std::string& step);
 
-// An iteration of it is being worked on.
+// An iteration of it is being worked on by a worker.
 bool IsWorking(const TaskState::Step& step);
 // That, or what decides its gate.
 bool IsAtWork(const TaskState::Step& step);
+
+// When its time is up.
+absl::Time EndOf(const Builder& builder, const TaskState::Step& step);
 
 // Its iteration, as it is to be worked on.
 StepRun RunOf(const Builder& builder, const TaskState::Step& step);
@@ -109,6 +112,10 @@ Transition Reopen(Builder builder);
 
 // Ends the approval that nobody decided in time. A transition: the task ends, or goes back.
 std::optional<Transition> Expire(Builder& builder);
+
+// A step has succeeded. A transition: its loop goes back, or was gone through too often.
+std::optional<Transition> Completed(Builder& builder, const std::string& name,
+                                    const std::string& message);
 
 // A step is not done and will not be: goes back, or ends the task.
 Transition StepFailed(Builder builder, const std::string& name, Execution::FailureReason reason,
@@ -144,5 +151,40 @@ void PutQuestion(Builder& builder, const std::string& name);
 
 // The step about which people are asked; there is at most one.
 std::optional<std::string> Waiting(const TaskState& data);
+
+// There has to be a workspace before it runs. A step that submits an action works in none, and gets
+// one where others do: what it says may name the folder or the branch.
+bool NeedsWorkspace(const v1::Workflow& workflow, const v1::WorkflowStep& step);
+
+// ---- executions that steps have submitted (task_children.cc)
+
+// It has submitted one, and nothing was heard of its end.
+bool AwaitsChild(const TaskState::Step& step);
+bool AnyAwaitsChild(const TaskState& data);
+// The end of one was noted, and what follows from it has not happened.
+bool AnyChildHasEnded(const TaskState& data);
+
+// The step has its execution; stored with it.
+Transition Submit(Builder builder, const IterationEnded& ended);
+
+// Asks the step's execution to end, unless that was done; the step waits on.
+void CancelChild(Builder& builder, TaskState::Step& step, std::string reason);
+
+// Takes note of an end, and keeps it as the step's answer.
+void NoteChildEnd(Builder& builder, const engine::v1::ChildEnd& end);
+
+// What follows from the ends that were noted: of a task that goes on (a transition: it ends, or
+// goes back), and of one whose end is decided.
+std::optional<Transition> SettleChildren(Builder& builder);
+void EndChildrenWithTask(Builder& builder);
+
+// Those whose step has no time left are asked to end.
+void TimeOutChildren(Builder& builder);
+
+// When that is next to be looked at.
+absl::Time NextChildLook(const Builder& builder);
+
+// Nothing else is to be done.
+Transition WaitForChildren(Builder builder);
 
 }  // namespace capstan::task

@@ -144,6 +144,13 @@ Transition On(const Task& task, const Resumed& resumed, absl::Time now) {
       return GiveUpAfter(std::move(b), resumed.takeovers);
   }
   const bool working = std::any_of(task.data.steps().begin(), task.data.steps().end(), IsAtWork);
+  if (task.data.has_ending() && !working && AnyAwaitsChild(task.data)) {
+    if (lost || task.state == Execution::STATE_RUNNING ||
+        task.state == Execution::STATE_VALIDATING) {
+      return WaitForChildren(std::move(b));
+    }
+    return Again(task);  // nothing has come: it is held until something does
+  }
   if (task.data.has_ending() && !working) {
     Transition out = lost ? b.Done() : Again(task);
     out.put_away = true;
@@ -275,21 +282,9 @@ void KeepSession(Builder& b, TaskState::Step& step, const IterationEnded& ended)
 }
 
 Transition Complete(Builder b, const IterationEnded& ended) {
-  TaskState::Step& step = b.Step(ended.step);
-  b.Finished(step, StepStatus::STATE_SUCCEEDED, Execution::FAILURE_REASON_UNSPECIFIED,
-             ended.message);
-  const v1::WorkflowStep& definition = b.Definition(ended.step);
-  if (!definition.has_loop() || !b.Holds(definition.loop().condition(), step))
-    return Advance(std::move(b));
-  const int limit = workflow::MaxLoops(definition.loop());
-  if (step.loops() >= limit) {
-    return Finish(std::move(b), Execution::STATE_FAILED, Execution::FAILURE_REASON_RETRY_LIMIT,
-                  absl::StrCat("step ", ended.step, ": its loop to ", definition.loop().to_step(),
-                               " was gone through ", limit, " times"));
-  }
-  step.set_loops(step.loops() + 1);
-  return GoBack(std::move(b), ended.step, definition.loop().to_step(),
-                absl::StrCat("loop ", step.loops(), " of ", limit), ended.message);
+  if (std::optional<Transition> end = Completed(b, ended.step, ended.message))
+    return *std::move(end);
+  return Advance(std::move(b));
 }
 
 // There is more to do.
@@ -361,6 +356,14 @@ Transition On(const Task& task, const IterationEnded& ended, absl::Time now) {
   }
   Builder b(task, now);
   TaskState::Step& step = b.Step(ended.step);
+  if (!ended.child.empty()) {
+    if (!task.data.has_ending() && !step.restarts()) return Submit(std::move(b), ended);
+    IterationEnded stopped = ended;
+    stopped.child.clear();
+    stopped.status = IterationFinished::STATUS_STOPPED;
+    stopped.message = "stopped before it was submitted";
+    return On(task, stopped, now);
+  }
   TakeNote(b, step, ended);
   if (task.data.has_ending()) {
     const bool done = ended.status == IterationFinished::STATUS_COMPLETE;
@@ -404,6 +407,7 @@ Transition On(const Task& task, const PutAway& put, absl::Time now) {
   const bool ending = task.data.has_ending();
   if (!ending && task.state != Execution::STATE_VERIFYING) return Ignore();
   if (std::any_of(task.data.steps().begin(), task.data.steps().end(), IsAtWork)) return Ignore();
+  if (AnyAwaitsChild(task.data)) return Ignore();
   Builder b(task, now);
   if (!put.commit.empty() || put.removed) {
     v1::WorkCommitted& committed = *b.Event().mutable_work_committed();
@@ -441,15 +445,18 @@ bool GoesOnWaiting(const TaskState& data) {
     return false;
   }
   if (data.block_reason() == Execution::BLOCK_REASON_PAUSED) return data.paused();
+  if (AnyChildHasEnded(data)) return false;
+  if (data.block_reason() == Execution::BLOCK_REASON_CHILD) return AnyAwaitsChild(data);
   return Waiting(data).has_value();
 }
 
 Transition ParkAgain(Builder b) {
   const std::optional<std::string> name = Waiting(b.data());
   const bool paused = b.data().block_reason() == Execution::BLOCK_REASON_PAUSED;
-  const absl::Time until = paused || !name.has_value()
-                               ? absl::InfiniteFuture()
-                               : absl::FromUnixMicros(b.Step(*name).approval().expires());
+  const absl::Time until = paused ? absl::InfiniteFuture()
+                           : name.has_value()
+                               ? absl::FromUnixMicros(b.Step(*name).approval().expires())
+                               : std::min(Deadline(b.task(), b.data()), NextChildLook(b));
   b.out().guard_signals = true;
   b.out().park = std::clamp(until - b.now(), absl::ZeroDuration(), kLongestPark);
   return b.Done();
@@ -461,6 +468,7 @@ Transition On(const Task& task, const Signalled& signalled, absl::Time now) {
   for (const auto& vote : signalled.votes) last = std::max(last, vote.number);
   for (const auto& cancel : signalled.cancels) last = std::max(last, cancel.number);
   for (const auto& pause : signalled.pauses) last = std::max(last, pause.number);
+  for (const auto& ended : signalled.child_ends) last = std::max(last, ended.number);
   if (last == seen) return Ignore();
   Builder b(task, now);
   b.data().set_signals_seen(last);
@@ -472,6 +480,11 @@ Transition On(const Task& task, const Signalled& signalled, absl::Time now) {
     event.set_reason(pause.reason);
     event.set_resume(pause.resume);
     b.data().set_paused(!pause.resume);
+  }
+  for (const Signalled::ChildEnded& ended : signalled.child_ends) {
+    if (ended.number <= seen) continue;
+    b.CausedBySignal(ended.number);
+    NoteChildEnd(b, ended.end);
   }
   const machine::Signalled::Vote* settles = nullptr;
   for (const machine::Signalled::Vote& vote : signalled.votes) {

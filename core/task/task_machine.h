@@ -13,6 +13,10 @@
 // What a worker was doing when it was lost is not known to have been done: a model's or a check's
 // iteration, which changes nothing but the workspace, is done again from the last checkpoint as a
 // new attempt; a program that is not said to be repeatable ends the task OUTCOME_UNKNOWN.
+//
+// A step that submits an action has an execution of its own as soon as the transition is stored
+// that names it, and no sooner. Nothing of the step runs after that: it waits for the end of that
+// execution, which comes as a signal. A task that ends or goes back asks it to end, and waits.
 #pragma once
 
 #include <map>
@@ -94,7 +98,8 @@ struct Prepared {
 };
 
 // Result of one of Transition::run. For a gate (iteration 0) COMPLETE is a yes, FAILED a no, and
-// `message` the words of who decided.
+// `message` the words of who decided. Of a step that submits an execution: `child` is what is to be
+// stored with this transition, and nothing else but step, attempt and iteration is looked at.
 struct IterationEnded {
   std::string step;
   int attempt = 0;
@@ -130,6 +135,7 @@ struct IterationEnded {
   std::string digest = {};
   std::vector<std::string> warnings = {};
   absl::Duration took = {};
+  std::string child = {};  // executions/{uuid}
 };
 
 // Result of Transition::put_away.
@@ -154,7 +160,13 @@ struct Signalled {
   };
   std::vector<machine::Signalled::Cancel> cancels = {};
   std::vector<machine::Signalled::Vote> votes = {};
+  // How executions ended that steps have submitted.
+  struct ChildEnded {
+    int number = 0;
+    engine::v1::ChildEnd end;
+  };
   std::vector<Pause> pauses = {};
+  std::vector<ChildEnded> child_ends = {};
 };
 
 using Input =
@@ -172,6 +184,20 @@ struct StepRun {
   friend bool operator==(const StepRun&, const StepRun&) = default;
 };
 
+// What a step has found out without a worker: kept as an artifact.
+struct StepAnswer {
+  std::string step;
+  nlohmann::json answer;
+  std::string artifact = {};  // its name
+  std::string body = {};
+};
+
+// An execution that is asked to end.
+struct ChildCancel {
+  std::string child;
+  std::string reason;
+};
+
 struct Transition {
   // Nothing to store: the input means nothing here (any more), or only asks for effects again.
   bool ignored = true;
@@ -186,6 +212,9 @@ struct Transition {
   std::vector<machine::Transition::Approval> approvals;
   bool store_decision = false;  // that came with Decided, numbered data.decisions
   bool store_result = false;    // artifacts that came with IterationEnded
+  bool store_child = false;     // the execution that IterationEnded names
+  std::vector<ChildCancel> cancel_children;
+  std::vector<StepAnswer> answers;
 
   // The task waits for emergency stops to be lifted: only to be stored while one covers it. And
   // what begins (`run` is not empty) is only to be stored while none does.

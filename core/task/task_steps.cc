@@ -39,7 +39,8 @@ bool IsReady(Builder& b, const v1::WorkflowStep& definition) {
   }
   const std::vector<std::string> after = WithDependents(b.workflow(), definition.name());
   return std::none_of(after.begin(), after.end(), [&](const std::string& name) {
-    return IsWorking(b.Step(name)) || b.Step(name).gate().stops();
+    const TaskState::Step& step = b.Step(name);
+    return IsWorking(step) || AwaitsChild(step) || step.gate().stops();
   });
 }
 
@@ -57,13 +58,6 @@ bool RunsAlready(const Builder& b, const TaskState::Step& step) {
            return one.name() == step.name() && IsWorking(one) && one.attempt() == step.attempt() &&
                   one.iteration() == step.iteration();
          });
-}
-
-// When a step's time is up.
-absl::Time EndOf(const Builder& b, const TaskState::Step& step) {
-  const absl::Duration timeout = ToDuration(b.Definition(step.name()).timeout());
-  return std::min(absl::FromUnixMicros(step.started()) + Or(timeout, kStepTimeout),
-                  Deadline(b.task(), b.data()));
 }
 
 // Begins the next iteration, or the same one again. A transition: the task ends, or goes back.
@@ -131,7 +125,7 @@ bool LookAtStep(Builder& b, const v1::WorkflowStep& definition, std::optional<Tr
   if (step.state() != StepStatus::STATE_PENDING) return true;  // skipped, or asked about
   if (!step.gate_passed()) return changed;
   if (asks_models && MustWaitToPay(b)) return changed;
-  if (!definition.has_gate_only() && b.data().workspace().path().empty()) {
+  if (NeedsWorkspace(b.workflow(), definition) && b.data().workspace().path().empty()) {
     b.out().prepare = true;
     return changed;
   }
@@ -196,7 +190,7 @@ bool WaitsForProject(Builder& b) {
 // When something is to be done although nothing has ended. What only waits for others to end, or
 // for ResumeExecution, is not in the future.
 std::optional<absl::Time> NextLook(Builder& b) {
-  absl::Time look = NextTry(b.data(), b.now());
+  absl::Time look = std::min(NextTry(b.data(), b.now()), NextChildLook(b));
   if (WaitsForProject(b)) look = std::min(look, b.now() + kProjectLook);
   if (const auto waiting = Waiting(b.data()))
     look = std::min(look, absl::FromUnixMicros(b.Step(*waiting).approval().expires()));
@@ -221,7 +215,7 @@ Transition Wait(Builder b) {
   }
   const std::optional<std::string> waiting = Waiting(b.data());
   if (!b.task().leaving && WaitsForProject(b)) {
-    absl::Time next = NextTry(b.data(), b.now());
+    absl::Time next = std::min(NextTry(b.data(), b.now()), NextChildLook(b));
     if (waiting.has_value())
       next = std::min(next, absl::FromUnixMicros(b.Step(*waiting).approval().expires()));
     return BlockForProject(std::move(b), next);
@@ -229,7 +223,7 @@ Transition Wait(Builder b) {
   const absl::Time next =
       b.task().leaving ? b.now() : NextTry(b.data(), absl::InfinitePast());
   if (next != absl::InfiniteFuture()) {
-    const absl::Time until = std::min(next, deadline);
+    const absl::Time until = std::min({next, deadline, NextChildLook(b)});
     v1::StateChanged& changed = b.To(Execution::STATE_PENDING);
     changed.set_message(b.task().leaving ? "its worker stops; another one goes on"
                                          : "a step is tried again later");
@@ -238,6 +232,7 @@ Transition Wait(Builder b) {
     b.out().park = std::max(absl::ZeroDuration(), until - b.now());
     return b.Done();
   }
+  if (!waiting.has_value()) return WaitForChildren(std::move(b));
   const TaskState::Step& step = b.Step(*waiting);
   const bool asks = step.state() == StepStatus::STATE_WAITING && step.question();
   return b.Block(asks ? Execution::BLOCK_REASON_USER_INPUT : Execution::BLOCK_REASON_APPROVAL,
@@ -254,7 +249,9 @@ Transition OutOfBudget(Builder b, const std::string& step) {
 
 Transition Advance(Builder b) {
   if (b.data().has_ending()) {  // what still runs is being stopped
+    EndChildrenWithTask(b);
     const bool working = std::any_of(b.data().steps().begin(), b.data().steps().end(), IsAtWork);
+    if (!working && AnyAwaitsChild(b.data())) return WaitForChildren(std::move(b));
     if (!working) b.out().put_away = true;
     return b.Done();
   }
@@ -268,6 +265,8 @@ Transition Advance(Builder b) {
                   "the task took too long");
   }
   if (std::optional<Transition> end = Expire(b)) return *std::move(end);
+  if (std::optional<Transition> end = SettleChildren(b)) return *std::move(end);
+  TimeOutChildren(b);
   if (!b.data().paused() && !b.task().stopped.has_value() && !b.task().leaving) {
     std::optional<Transition> end;
     while (Pass(b, end)) {
@@ -298,7 +297,10 @@ Transition Begin(Builder b) {
 
 Transition Reopen(Builder b) {
   TaskState& data = b.data();
-  const absl::Duration waited = b.now() - absl::FromUnixMicros(data.blocked_since());
+  // Waiting for what it has submitted is its own time.
+  const absl::Duration waited = data.block_reason() == Execution::BLOCK_REASON_CHILD
+                                    ? absl::ZeroDuration()
+                                    : b.now() - absl::FromUnixMicros(data.blocked_since());
   const std::int64_t micros = absl::ToInt64Microseconds(std::max(absl::ZeroDuration(), waited));
   data.set_waited(data.waited() + micros);
   for (TaskState::Step& step : *data.mutable_steps()) {
@@ -351,6 +353,11 @@ Transition GoBack(Builder b, const std::string& from, const std::string& to, std
       b.out().stop.push_back(name);
       continue;
     }
+    if (AwaitsChild(step)) {
+      step.set_restarts(true);
+      CancelChild(b, step, absl::StrCat("the task goes back to ", to));
+      continue;
+    }
     std::erase_if(b.out().run,
                   [&](const StepRun& run) { return run.step == name && run.iteration != 0; });
     if (step.state() == StepStatus::STATE_WAITING && !step.approval().ended())
@@ -380,6 +387,10 @@ void Reset(Builder& b, TaskState::Step& step) {
   step.clear_asked();
   step.set_gate_passed(false);
   step.set_restarts(false);
+  step.clear_child();
+  step.clear_child_end();
+  step.clear_child_cancelled();
+  step.clear_child_timed_out();
 }
 
 Transition Finish(Builder b, Execution::State state, Execution::FailureReason reason,
@@ -403,7 +414,7 @@ Transition Finish(Builder b, Execution::State state, Execution::FailureReason re
     }
   }
   const bool at_work = std::any_of(b.data().steps().begin(), b.data().steps().end(), IsAtWork);
-  if (!at_work && b.data().workspace().path().empty())
+  if (!at_work && b.data().workspace().path().empty() && !AnyAwaitsChild(b.data()))
     return b.End(state, reason, std::move(message));
   TaskState::Ending& ending = *b.data().mutable_ending();
   ending.set_state(state);
@@ -412,17 +423,10 @@ Transition Finish(Builder b, Execution::State state, Execution::FailureReason re
   v1::EndDecided& decided = *b.Event().mutable_end_decided();
   decided.set_state(state);
   decided.set_failure_reason(reason);
-  decided.set_message(std::move(message));
+  decided.set_message(message);
   b.out().stop = working;
-  b.out().put_away = !at_work;
-  return b.Done();
-}
-
-StepRun RunOf(const Builder& b, const TaskState::Step& step) {
-  const absl::Duration turn = ToDuration(b.Definition(step.name()).turn_timeout());
-  return {step.name(), step.attempt(), step.iteration(),
-          std::clamp(EndOf(b, step) - b.now(), absl::ZeroDuration(), Or(turn, kTurnTimeout)),
-          step.reserved_microusd()};
+  for (TaskState::Step& step : *b.data().mutable_steps()) CancelChild(b, step, message);
+  return Advance(std::move(b));
 }
 
 }  // namespace capstan::task

@@ -147,6 +147,33 @@ void CheckCommandStep(const v1::CommandStep& command, const std::string& path, P
   }
 }
 
+// Its checks, its text and its iterations are those of the execution that it submits.
+void CheckActionStep(const v1::WorkflowStep& step, const std::string& path, Problems& problems) {
+  const v1::ActionStep& action = step.action();
+  const std::string at = path + ".action";
+  problems.Expect(!action.action().empty() && action.action().size() <= kMaxName, at + ".action",
+                  action.action(), "an action of the catalog");
+  for (const auto& [name, value] : action.parameters().fields()) {
+    const std::string parameter = Cat(at, ".parameters.", name);
+    if (value.has_list_value() || value.has_struct_value() || value.has_null_value()) {
+      const char* const got = value.has_list_value()     ? "a list"
+                              : value.has_struct_value() ? "keys with values"
+                                                         : "nothing";
+      problems.Add(parameter, Cat("got ", got, ", want a text, a number or a boolean"));
+    }
+    CheckSize(value.string_value(), kMaxArgument, parameter, problems);
+  }
+  CheckDuration(action.timeout(), at + ".timeout", problems);
+  if (step.checks_size() > 0) problems.Add(path + ".checks", "got some, want none on an action");
+  if (step.max_iterations() > 1) {
+    problems.Add(path + ".max_iterations",
+                 Cat("got ", step.max_iterations(), ", want none: an action is submitted once"));
+  }
+  if (step.has_turn_timeout()) {
+    problems.Add(path + ".turn_timeout", "got one, want none on an action: its timeout is all");
+  }
+}
+
 void CheckQualityCheck(const v1::QualityCheck& check, const std::string& path, Problems& problems) {
   problems.Expect(IsStepName(check.name()), path + ".name", check.name(), kStepNameForm);
   const int kinds = (check.argv().empty() ? 0 : 1) + (check.command().empty() ? 0 : 1) +
@@ -251,8 +278,11 @@ void CheckKind(const v1::WorkflowStep& step, const std::string& path, Problems& 
         problems.Add(path + ".checks", "got none, want one or more: the step is its checks");
       }
       break;
+    case v1::WorkflowStep::kAction:
+      CheckActionStep(step, path, problems);
+      break;
     default:
-      return problems.Add(path, "got no kind, want one of llm, command, gate_only, check");
+      return problems.Add(path, "got no kind, want one of llm, command, gate_only, check, action");
   }
   if (!step.artifact().empty()) {
     problems.Add(path + ".artifact",

@@ -89,6 +89,8 @@ class ReferenceCheck {
       CheckTemplate(step.llm().system_prompt(), &step, path + ".llm.system_prompt");
     }
     CheckTemplates(step.command().argv(), step, path + ".command.argv");
+    for (const auto& [name, value] : step.action().parameters().fields())
+      CheckTemplate(value.string_value(), &step, Cat(path, ".action.parameters.", name));
     for (int i = 0; i < step.checks_size(); ++i) {
       const std::string check = ItemPath(path + ".checks", i);
       CheckTemplates(step.checks(i).argv(), step, check + ".argv");

@@ -131,6 +131,17 @@ inline std::vector<v1::ExecutionEvent> FailedTaskEvents(const std::string& reaso
                    "}"});
 }
 
+// A step has submitted an execution, has asked it to end, and waits for it.
+inline std::vector<v1::ExecutionEvent> ChildTaskEvents() {
+  return With(RunningTaskEvents(),
+              {"step_started { step: 'implement' attempt: 2 iteration: 1 }",
+               "child_submitted { step: 'implement' attempt: 2 child: 'executions/c1' action: "
+               "'ScaleDeployment' }",
+               "child_cancelled { step: 'implement' child: 'executions/c1' reason: 'enough' }",
+               "state_changed { from: STATE_RUNNING to: STATE_BLOCKED block_reason: "
+               "BLOCK_REASON_CHILD message: 'waits for executions/c1 of step implement' }"});
+}
+
 // The step review waits: for a yes, or for an answer.
 inline std::vector<v1::ExecutionEvent> WaitingTaskEvents(bool question) {
   return With(

@@ -122,6 +122,16 @@ TEST(TaskDetailsTest, AStepThatAsksIsShownWithItsQuestion) {
                           HasSubstr("to answer    capstan task answer executions/")));
 }
 
+TEST(TaskDetailsTest, AStepThatHasSubmittedAnExecutionNamesIt) {
+  const v1::Execution execution = Project(ChildTaskEvents());
+  EXPECT_THAT(Details(execution, {}), AllOf(HasSubstr("state        BLOCKED(CHILD)\n"),
+                                            HasSubstr("waits for executions/c1")));
+  EXPECT_EQ(Said(ChildTaskEvents()[11].ShortDebugString()),
+            "child     implement submitted ScaleDeployment as executions/c1");
+  EXPECT_EQ(Said(ChildTaskEvents()[12].ShortDebugString()),
+            "child     asked to end: executions/c1: enough");
+}
+
 TEST(TaskListTest, TasksHaveStepsAndCostAndActionsHaveNone) {
   google::protobuf::RepeatedPtrField<v1::Execution> list;
   *list.Add() = Project(RunningTaskEvents());

@@ -69,6 +69,11 @@ TEST(TaskViewTest, AStepThatWaitsIsMarkedAndSaysForWhat) {
             "  1/3 steps  in 321k, out 4.2k tokens, $0.21 of $5.00  step review waits");
 }
 
+TEST(TaskViewTest, AStepThatWaitsForAnExecutionNamesIt) {
+  EXPECT_THAT(View(Project(ChildTaskEvents()), 20, 0),
+              HasSubstr("2/1     0:10  waits for executions/c1\n"));
+}
+
 TEST(TaskViewTest, NoLineIsWiderThanTheTerminal) {
   v1::Execution execution = Project(FailedTaskEvents());
   execution.mutable_task()->set_title("Größere Grenzen für 日本語 und alles, was sonst noch kommt");

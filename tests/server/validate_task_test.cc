@@ -313,6 +313,41 @@ TEST(ValidateTaskTest, AVariableWithoutADefaultNeedsItsInput) {
   EXPECT_OK(CheckAgainst(Good(), workflow));
 }
 
+catalog::Catalog CatalogOfScale() {
+  catalog::ActionDefinition scale;
+  scale.name = "ScaleDeployment";
+  for (const char* name : {"deployment", "replicas"}) {
+    catalog::ParameterDefinition parameter;
+    parameter.name = name;
+    parameter.required = true;
+    scale.parameters.push_back(parameter);
+  }
+  return *catalog::Catalog::Make({scale});
+}
+
+TEST(ValidateTaskTest, StepsSubmitActionsOfTheCatalogWithParametersThatTheyHave) {
+  const catalog::Catalog catalog = CatalogOfScale();
+  v1::Workflow workflow = Definition();
+  v1::ActionStep& action = *workflow.mutable_steps(0)->mutable_action();
+  auto& given = *action.mutable_parameters()->mutable_fields();
+  action.set_action("ScaleDeployment");
+  given["deployment"].set_string_value("web");
+  given["replicas"].set_string_value("{{REPLICAS}}");
+  EXPECT_OK(CheckActions(workflow, catalog));
+
+  given.erase("replicas");
+  given["color"].set_string_value("red");
+
+  EXPECT_THAT(CheckActions(workflow, catalog),
+              Refused("steps.implement.action.parameters.replicas: got nothing, want "));
+  EXPECT_THAT(CheckActions(workflow, catalog),
+              Refused("steps.implement.action.parameters: got \"color\", want a parameter of "));
+  action.set_action("GrowDeployment");
+  EXPECT_THAT(CheckActions(workflow, catalog),
+              Refused("steps.implement.action.action: got \"GrowDeployment\", want one of: "
+                      "ScaleDeployment"));
+}
+
 // ---- other calls
 
 TEST(ValidateTaskTest, TheReasonOfAPauseIsOptionalAndHasALimit) {

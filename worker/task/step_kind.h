@@ -2,6 +2,7 @@
 // and write nothing to the store but the transcript.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -12,6 +13,7 @@
 #include "absl/status/status.h"
 #include "capstan/v1/event.pb.h"
 #include "capstan/v1/workflow.pb.h"
+#include "core/catalog/catalog.h"
 #include "core/clock.h"
 #include "core/ids.h"
 #include "core/redact.h"
@@ -57,11 +59,13 @@ struct StepContext {
   v1::Workspace workspace;
   std::string kept_work;  // TaskState.kept_work
   std::string traceparent;
+  std::string correlation_id;
 };
 
 struct StepResult {
   task::IterationEnded ended;
   std::vector<storage::NewArtifact> artifacts;
+  std::optional<storage::NewChild> child;  // that ended.child names
 };
 
 // Thread-safe.
@@ -78,7 +82,9 @@ struct StepTools {
   process::Runner& processes;
   const phases::PhaseEngines& engines;
   const Redactor& redactor;
+  const catalog::Catalog& catalog;
   Clock& clock;
+  std::function<absl::Time()> database_now;
 };
 
 std::unique_ptr<StepKind> MakeModelStep(const StepTools& tools);
@@ -86,6 +92,10 @@ std::unique_ptr<StepKind> MakeCommandStep(const StepTools& tools);
 std::unique_ptr<StepKind> MakeCheckStep(const StepTools& tools);
 // What decides the gate of a step: run.iteration is 0.
 std::unique_ptr<StepKind> MakeGate(const StepTools& tools);
+// Needs no workspace, says nothing to the transcript, and returns at once: what it makes is not
+// submitted yet. What is given outlives it.
+std::unique_ptr<StepKind> MakeActionStep(const catalog::Catalog& catalog, const Redactor& redactor,
+                                         std::function<absl::Time()> database_now);
 
 // ---- for the kinds
 

@@ -25,9 +25,26 @@ const char* KindOf(const v1::WorkflowStep& step) {
       return "command";
     case v1::WorkflowStep::kCheck:
       return "check";
+    case v1::WorkflowStep::kAction:
+      return "action";
     default:
       return "gate_only";
   }
+}
+
+// As in the workflow: texts are templates.
+Json ParametersOf(const v1::ActionStep& action) {
+  Json parameters = Json::object();
+  for (const auto& [name, value] : action.parameters().fields()) {
+    if (value.has_bool_value()) {
+      parameters[name] = value.bool_value();
+    } else if (value.has_number_value()) {
+      parameters[name] = value.number_value();
+    } else {
+      parameters[name] = value.string_value();
+    }
+  }
+  return parameters;
 }
 
 Json TextsOf(const google::protobuf::RepeatedPtrField<std::string>& texts) {
@@ -70,6 +87,10 @@ Json StepOf(const v1::WorkflowStep& step) {
     one["model"] = step.llm().model();
     one["engine"] = step.llm().engine();
     one["tools"] = TextsOf(step.llm().tools());
+  }
+  if (step.has_action()) {
+    one["action"] = step.action().action();
+    one["parameters"] = ParametersOf(step.action());
   }
   if (step.has_gate()) one["gate"] = GateOf(step.gate());
   for (const v1::QualityCheck& check : step.checks()) one["checks"].push_back(CheckOf(check));

@@ -132,7 +132,9 @@ absl::StatusOr<std::unique_ptr<TaskParts>> TaskParts::Make(const config::v1::Wor
                          .environment = config.policy().environment()});
   parts->runner_ = std::make_unique<TaskRunner>(
       around.committer, around.leases, around.store, *parts->effects_,
-      StepTools{parts->steps_, *parts->processes_, parts->by_name_, parts->redactor_, around.clock},
+      StepTools{parts->steps_, *parts->processes_, parts->by_name_, parts->redactor_,
+                around.catalog, around.clock,
+                [&leases = around.leases] { return leases.DatabaseNow(); }},
       around.held, around.pool, around.clock, around.tracer, around.metrics,
       TaskRunnerOptions{.max_tasks = static_cast<int>(tasks.max_tasks()),
                         .environment = EnvironmentFor(tasks)});

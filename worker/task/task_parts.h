@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "capstan/config/v1/worker_config.pb.h"
+#include "core/catalog/catalog.h"
 #include "core/redact.h"
 #include "worker/git/workspaces.h"
 #include "worker/phases/phase_engine.h"
@@ -20,6 +21,7 @@ struct TaskSurroundings {
   storage::Committer& committer;
   storage::LeaseStore& leases;
   storage::TaskStore& store;
+  const catalog::Catalog& catalog;
   policy::PolicyEngine& policy;
   HeldSet& held;
   ThreadPool& pool;

@@ -37,7 +37,8 @@ TaskRunner::TaskRunner(storage::Committer& committer, storage::LeaseStore& lease
       model_step_(MakeModelStep(tools_)),
       command_step_(MakeCommandStep(tools_)),
       check_step_(MakeCheckStep(tools_)),
-      gate_(MakeGate(tools_)) {}
+      gate_(MakeGate(tools_)),
+      action_step_(MakeActionStep(tools_.catalog, tools_.redactor, tools_.database_now)) {}
 
 TaskRunner::~TaskRunner() { AwaitIdle(); }
 
@@ -327,6 +328,7 @@ StepContext TaskRunner::ContextOf(const Run& run, const task::StepRun& step) con
   }
   context.workspace = run.task.data.workspace();
   context.kept_work = run.task.data.kept_work();
+  context.correlation_id = run.task.correlation_id;
   context.values = task::ValuesFor(run.task, run.task.data, run.task.steps, context.state);
   return context;
 }
@@ -336,6 +338,7 @@ StepKind& TaskRunner::KindOf(const StepContext& context) const {
   if (context.run.iteration == 0) return *gate_;
   if (step.has_llm()) return *model_step_;
   if (step.has_command()) return *command_step_;
+  if (step.has_action()) return *action_step_;
   return *check_step_;
 }
 
@@ -357,7 +360,9 @@ void TaskRunner::Work(const RunPtr& run, StepContext context, std::stop_token st
     if (one.name == result.ended.answer_artifact) result.ended.answer_digest = Sha256Hex(one.body);
     if (one.name == result.ended.text_artifact) result.ended.text_digest = Sha256Hex(one.body);
   }
-  Fed fed{.input = std::move(result.ended), .artifacts = std::move(result.artifacts)};
+  Fed fed{.input = std::move(result.ended),
+          .artifacts = std::move(result.artifacts),
+          .child = std::move(result.child)};
   held_.Post(run, [this, run, step = context.run, fed = std::move(fed),
                    must_end = std::move(must_end)]() mutable {
     {
@@ -392,6 +397,11 @@ StepResult TaskRunner::WorkInWorkspace(const RunPtr& run, StepContext& context,
     failed.ended.transient = true;
     return failed;
   };
+  if (context.run.iteration != 0 && context.definition->has_action()) {
+    IterationTranscript none(*run->transcript, tools_.redactor, context.run.step,
+                             context.run.attempt, context.run.iteration);
+    return action_step_->Work(context, none, stop);
+  }
   if (const absl::Status opened = OpenWorkspace(*run, context); !opened.ok()) {
     StepResult failed = transient("WORKSPACE", opened);
     TakeError(opened, failed.ended);

@@ -95,6 +95,7 @@ class TaskRunner final : public Advancer {
     task::Input input;
     std::optional<TaskDecision> decision = std::nullopt;
     std::vector<storage::NewArtifact> artifacts = {};
+    std::optional<storage::NewChild> child = std::nullopt;
   };
 
   void Start(const RunPtr& run);
@@ -147,7 +148,8 @@ class TaskRunner final : public Advancer {
   telemetry::WorkerMetrics& metrics_;
   const TaskRunnerOptions options_;
   Definitions definitions_;
-  const std::unique_ptr<StepKind> model_step_, command_step_, check_step_, gate_;
+  const std::unique_ptr<StepKind> model_step_, command_step_, check_step_, gate_,
+      action_step_;
 
   std::atomic<bool> leaving_ = false;
   // Shared with the programs that may not be run again, as long as they must not be stopped.

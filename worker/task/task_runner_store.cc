@@ -82,7 +82,10 @@ std::optional<storage::BudgetStep> BudgetOf(const task::Task& task, const Transi
 std::string KindName(const v1::Workflow& workflow, const std::string& name) {
   for (const v1::WorkflowStep& step : workflow.steps()) {
     if (step.name() == name)
-      return step.has_llm() ? "llm" : step.has_command() ? "command" : "check";
+      return step.has_llm()       ? "llm"
+             : step.has_command() ? "command"
+             : step.has_action()  ? "action"
+                                  : "check";
   }
   return "check";
 }
@@ -203,6 +206,17 @@ storage::Commit TaskRunner::CommitOf(const Run& run, const Transition& transitio
                                            .result_json = fed.decision->result_json};
   }
   if (transition.store_result) commit.artifacts = fed.artifacts;
+  for (const task::StepAnswer& answer : transition.answers)
+    commit.artifacts.push_back({answer.artifact, "application/json", answer.body});
+  if (transition.store_child && fed.child.has_value()) commit.children.push_back(*fed.child);
+  for (const task::ChildCancel& cancel : transition.cancel_children) {
+    const std::optional<ExecutionId> child = ParseExecutionName(cancel.child);
+    CAPSTAN_CHECK(child.has_value());
+    commit.tells.push_back({*child,
+                            {.kind = storage::SignalKind::kCancel,
+                             .caller = ExecutionName(run.id),
+                             .reason = cancel.reason}});
+  }
   if (machine::IsTerminal(transition.state)) commit.audit = AuditOf(run.id, run.task, transition);
   return commit;
 }
@@ -254,6 +268,8 @@ void TaskRunner::Took(Run& run, const Transition& transition, const Fed& fed) {
     if (!ended->answer.is_null()) known["output"] = ended->answer;
     if (!ended->text_artifact.empty()) known["artifact"] = ended->text;
   }
+  for (const task::StepAnswer& answer : transition.answers)
+    run.task.steps[answer.step]["output"] = answer.answer;
   if (const auto* prepared = std::get_if<task::Prepared>(&fed.input);
       prepared != nullptr && prepared->error.empty()) {
     run.workspace_open = true;
@@ -306,6 +322,13 @@ absl::StatusOr<task::Signalled> TaskRunner::ReadSignals(const Run& run) {
                               .reason = signal.reason,
                               .resume = signal.kind == storage::SignalKind::kResume});
         break;
+      case storage::SignalKind::kChildEnded: {
+        engine::v1::ChildEnd end;
+        (void)end.ParseFromString(signal.detail);
+        end.set_message(tools_.redactor.Redact(end.message()));
+        out.child_ends.push_back({.number = signal.number, .end = std::move(end)});
+        break;
+      }
     }
   }
   return out;

@@ -23,7 +23,8 @@ bool IsDone(const TaskState::Step& step) {
 }
 
 bool IsWorking(const TaskState::Step& step) {
-  return step.state() == StepStatus::STATE_RUNNING && step.not_before() == 0;
+  return step.state() == StepStatus::STATE_RUNNING && step.not_before() == 0 &&
+         step.child().empty();
 }
 
 const v1::WorkflowStep& DefinitionOf(const World& world, const std::string& name) {
@@ -71,7 +72,8 @@ void CheckRuns(const Transition& transition, const World& world) {
       ASSERT_EQ(run.max_cost_microusd, step.reserved_microusd());
     }
     ASSERT_EQ(world.run.task.state, Execution::STATE_RUNNING);
-    ASSERT_FALSE(world.run.task.data.workspace().path().empty());
+    ASSERT_TRUE(DefinitionOf(world, run.step).has_action() ||
+                !world.run.task.data.workspace().path().empty());
     ASSERT_FALSE(world.run.task.data.has_ending());
     for (const std::string& name : DefinitionOf(world, run.step).depends_on())
       ASSERT_TRUE(IsDone(world.run.Step(name))) << run.step << " runs before " << name;
@@ -114,6 +116,29 @@ void CheckSteps(const World& world) {
     }
   }
   ASSERT_LE(open, machine::IsTerminal(world.run.task.state) ? 0 : 1);
+}
+
+// Of the executions that steps have submitted.
+void CheckChildren(const Transition& transition, const World& world) {
+  const TaskState& data = world.run.task.data;
+  std::set<std::string> awaited;
+  for (const TaskState::Step& step : data.steps()) {
+    if (step.child().empty() || step.has_child_end()) continue;
+    ASSERT_TRUE(world.children.contains(step.child())) << step.name() << " waits in vain";
+    ASSERT_TRUE(awaited.insert(step.child()).second);
+  }
+  for (const auto& [child, cancelled] : world.children) {
+    ASSERT_TRUE(awaited.contains(child)) << child << " is forgotten";
+    ASSERT_TRUE(cancelled || !data.has_ending()) << child << " goes on after an end was decided";
+    ASSERT_TRUE(cancelled || !machine::IsTerminal(world.run.task.state)) << child;
+  }
+  if (world.unknown_child) {
+    ASSERT_TRUE(transition.run.empty()) << "goes on although nobody knows what a child did";
+    ASSERT_FALSE(transition.store_child);
+  }
+  if (transition.put_away) {
+    ASSERT_TRUE(world.children.empty()) << "is put away before its children have ended";
+  }
 }
 
 void CheckBudget(const World& world) {
@@ -190,6 +215,7 @@ void CheckTransition(const Task& before, const Transition& transition, const Wor
   }
   ASSERT_NO_FATAL_FAILURE(CheckRuns(transition, world));
   ASSERT_NO_FATAL_FAILURE(CheckSteps(world));
+  ASSERT_NO_FATAL_FAILURE(CheckChildren(transition, world));
   if (transition.look_again.has_value()) {
     ASSERT_GT(*transition.look_again, world.run.now);
   }
@@ -206,8 +232,10 @@ void CheckTransition(const Task& before, const Transition& transition, const Wor
   if (!transition.run.empty()) {
     ASSERT_FALSE(world.stop_is_in_force) << "begins in spite of a stop";
   }
-  if (world.held() && !world.ended()) {
-    ASSERT_FALSE(world.nothing_is_going_on()) << "held, and nothing will ever come of it";
+  if (world.held() && !world.ended() && world.nothing_is_going_on()) {
+    // Somebody looked at a task that waits for what is being stopped: it is held until it hears.
+    ASSERT_TRUE(world.run.task.data.has_ending() && !world.children.empty())
+        << "held, and nothing will ever come of it";
   }
 }
 
@@ -266,6 +294,7 @@ void WalkOn(World& world) {
     return world.stop_is_in_force ? world.LiftStop() : world.MakeStop();
   if (kind == 10 || kind == 11) world.OthersSpend();
   if (kind == 12 && world.project.limit > 0) world.SetBudget(world.project.limit + 50);
+  if (kind == 10 && !world.children.empty()) return world.EndChild(/*honest=*/false);
   if (!world.held()) return world.WakeWhenDue();
   if (kind == 3 && world.dice.OneIn(3)) return world.TakeOver();
   if (kind == 4) return world.ReadAgain();
@@ -285,6 +314,9 @@ void GoOnHonestly(World& world) {
   if (run.task.data.block_reason() == Execution::BLOCK_REASON_BUDGET)
     return world.SetBudget(world.project.limit + 100);
   Signalled signalled;
+  const bool waits_for_child =
+      run.task.data.has_ending() || run.task.data.block_reason() == Execution::BLOCK_REASON_CHILD;
+  if (waits_for_child && !world.children.empty()) return world.EndChild(/*honest=*/true);
   if (run.task.data.paused()) {
     signalled.pauses.push_back({++run.signals, "bob", "go on", true});
   } else if (run.task.state == Execution::STATE_BLOCKED) {

@@ -41,7 +41,7 @@ inline void AddJudge(Dice& dice, v1::ModelJudgement& judge) {
 }
 
 inline void AddKind(Dice& dice, v1::WorkflowStep& step) {
-  const int kind = dice.Pick(10);
+  const int kind = dice.Pick(13);
   if (kind < 5) {
     step.mutable_llm()->set_prompt("Do it.");
     step.mutable_llm()->set_schema(*ReadPartOfTest("schemas", ""));
@@ -58,8 +58,10 @@ inline void AddKind(Dice& dice, v1::WorkflowStep& step) {
     } else {
       AddJudge(dice, *step.mutable_checks(0)->mutable_judge());
     }
-  } else {
+  } else if (kind < 10) {
     step.mutable_gate_only();
+  } else {
+    step.mutable_action()->set_action("ScaleDeployment");
   }
 }
 
@@ -200,10 +202,32 @@ class World {
     } else if (look_again_.has_value()) {
       run.now = std::max(run.now, *std::exchange(look_again_, std::nullopt));
       Feed(Tick{});
+    } else if (!children.empty()) {
+      EndChild(honest);
     } else {
       return false;
     }
     return true;
+  }
+
+  // An execution that a step has submitted comes to its end, and the task is told.
+  void EndChild(bool honest) {
+    auto place = children.begin();
+    std::advance(place, dice.Pick(static_cast<int>(children.size())));
+    const auto [name, cancelled] = *place;
+    children.erase(place);
+    Execution::State state =
+        cancelled && !dice.OneIn(4) ? Execution::STATE_CANCELLED : Execution::STATE_SUCCEEDED;
+    Execution::FailureReason reason = Execution::FAILURE_REASON_UNSPECIFIED;
+    if (!honest && dice.OneIn(3)) {
+      state = Execution::STATE_FAILED;
+      reason = dice.OneIn(4) ? Execution::FAILURE_REASON_OUTCOME_UNKNOWN
+                             : Execution::FAILURE_REASON_POLICY_DENIED;
+    }
+    unknown_child = unknown_child || reason == Execution::FAILURE_REASON_OUTCOME_UNKNOWN;
+    Signalled signalled;
+    signalled.child_ends.push_back(run.EndOf(name, state, reason, "m"));
+    Signal(signalled);
   }
 
   IterationEnded RandomEnd(const std::string& step, int attempt, int iteration, bool honest) {
@@ -220,6 +244,12 @@ class World {
     if (!dice.OneIn(3) && iteration != 0)
       ended.answer = {{"ok", !dice.OneIn(4)}, {"again", dice.OneIn(2)}};
     if (dice.OneIn(4)) ended.reason = Execution::FAILURE_REASON_BUDGET_EXCEEDED;
+    const v1::WorkflowStep* const definition = Definition(step);
+    if (iteration != 0 && definition != nullptr && definition->has_action() &&
+        ended.status == IterationFinished::STATUS_COMPLETE) {
+      ended.child = absl::StrCat("executions/", ++made_);
+      ended.answer = nullptr;
+    }
     if (dice.OneIn(3)) ended.digest = absl::StrCat(dice.Pick(2));
     if (dice.OneIn(4)) ended.commit = "c";
     if (dice.OneIn(4) && iteration != 0) {
@@ -277,6 +307,9 @@ class World {
   };
   std::map<std::pair<std::string, bool>, Working> working;
   std::vector<Input> fed;
+  std::map<std::string, bool> children;  // that have not ended; whether they were asked to
+  std::set<std::string> submitted;       // all of them
+  bool unknown_child = false;            // nobody knows what one of them did
 
  private:
   ProjectStanding Standing() const {
@@ -315,6 +348,13 @@ class World {
       project.spent += one.billed;
       project.billed += one.billed;
     }
+  }
+
+  const v1::WorkflowStep* Definition(const std::string& name) const {
+    for (const v1::WorkflowStep& step : run.workflow.steps()) {
+      if (step.name() == name) return &step;
+    }
+    return nullptr;
   }
 
   void Work(bool honest) {
@@ -374,6 +414,7 @@ class World {
   bool held_ = false;
   bool taken_up_ = false;  // Resumed follows
   int takeovers_ = 0;
+  int made_ = 0;
   absl::Time due_;
   bool decide_ = false, prepare_ = false, put_away_ = false;
   std::optional<absl::Time> look_again_;
@@ -405,6 +446,15 @@ inline void World::Feed(const Input& input) {
   for (const StepRun& one : transition.run)
     EXPECT_TRUE(!before.leaving || working.contains(one.step)) << "begins where it cannot end";
   Charge(before, transition);
+  if (transition.store_child) {
+    const std::string& child = std::get<IterationEnded>(input).child;
+    EXPECT_TRUE(submitted.insert(child).second) << child << " is submitted twice";
+    children[child] = false;
+  }
+  for (const ChildCancel& cancel : transition.cancel_children) {
+    EXPECT_TRUE(children.contains(cancel.child)) << cancel.child << " is asked to end, and has";
+    children[cancel.child] = true;
+  }
   if (!transition.ignored && transition.park.has_value()) {
     held_ = run.task.leaving = false;
     due_ = run.now + *transition.park;

@@ -22,6 +22,7 @@ inline const absl::Time kNow = absl::FromUnixSeconds(1'800'000'000);
 // A model step, and programs, in flow style: "- {name: a, " kModel "}".
 #define kModel "llm: {prompt_file: p.md, schema_file: s.json}"
 #define kProgram "command: {argv: [make]}"
+#define kAction "action: {action: ScaleDeployment, parameters: {name: web, replicas: 3}}"
 #define kRepeatable "command: {argv: [make], repeatable: true}"
 
 inline absl::StatusOr<std::string> ReadPartOfTest(std::string_view kind, std::string_view) {
@@ -133,6 +134,8 @@ class TaskUnderTest {
         ended != nullptr && transition.store_result && !ended->answer.is_null()) {
       task.steps[ended->step]["output"] = ended->answer;
     }
+    for (const StepAnswer& answer : transition.answers)
+      task.steps[answer.step]["output"] = answer.answer;
     for (const auto& step : task.data.steps())
       task.steps[step.name()]["state"] = StepStateName(step.state());
     return transition;
@@ -220,8 +223,33 @@ class TaskUnderTest {
   }
   Transition PutAway() { return Feed(task::PutAway{.commit = "c1", .removed = true, .error = ""}); }
 
+  // The step has submitted an execution.
+  Transition Submit(const std::string& step, const std::string& child) {
+    IterationEnded ended = Of(step, IterationFinished::STATUS_UNSPECIFIED);
+    ended.child = child;
+    return Feed(ended);
+  }
+
   // ---- signals
 
+  Signalled::ChildEnded EndOf(const std::string& child, Execution::State state,
+                              Execution::FailureReason reason, const std::string& message) {
+    Signalled::ChildEnded ended{.number = ++signals, .end = {}};
+    ended.end.set_child(child);
+    ended.end.set_state(state);
+    ended.end.set_failure_reason(reason);
+    ended.end.set_effect(state == Execution::STATE_SUCCEEDED ? Execution::EFFECT_APPLIED
+                                                             : Execution::EFFECT_POSSIBLE);
+    ended.end.set_message(message);
+    return ended;
+  }
+  Transition ChildEnds(const std::string& child, Execution::State state,
+                       Execution::FailureReason reason = Execution::FAILURE_REASON_UNSPECIFIED,
+                       const std::string& message = "") {
+    Signalled signalled;
+    signalled.child_ends.push_back(EndOf(child, state, reason, message));
+    return Feed(signalled);
+  }
   machine::Signalled::Vote VoteOf(const std::string& caller, bool approve,
                                   const std::string& reason = "fine") {
     machine::Signalled::Vote vote;

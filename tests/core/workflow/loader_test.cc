@@ -144,6 +144,40 @@ TEST(LoaderTest, EveryErrorIsReportedAtOnceWithItsLine) {
                      HasSubstr("w.yaml:10: steps[2]: got no kind"))));
 }
 
+TEST(LoaderTest, AnActionHasParametersThatAreTemplates) {
+  const absl::StatusOr<v1::Workflow> workflow = LoadText(
+      "name: acts\nsteps:\n  - name: scale\n    action:\n      action: ScaleDeployment\n"
+      "      parameters: {deployment: \"{{TASK_ID}}\", replicas: 3, force: true}\n"
+      "      timeout: 2m\n      on_conflict: reject\n");
+
+  ASSERT_OK(workflow);
+  const v1::ActionStep& action = workflow->steps(0).action();
+  EXPECT_EQ(action.action(), "ScaleDeployment");
+  EXPECT_EQ(action.parameters().fields().at("deployment").string_value(), "{{TASK_ID}}");
+  EXPECT_EQ(action.parameters().fields().at("replicas").number_value(), 3);
+  EXPECT_TRUE(action.parameters().fields().at("force").bool_value());
+  EXPECT_EQ(action.timeout().seconds(), 120);
+  EXPECT_EQ(action.on_conflict(), v1::Execution::ON_CONFLICT_REJECT);
+}
+
+TEST(LoaderTest, EverythingThatIsWrongWithAnActionIsSaidWithItsLine) {
+  EXPECT_THAT(
+      LoadText("name: acts\nsteps:\n  - name: a\n    max_iterations: 3\n    turn_timeout: 1m\n"
+               "    checks: [{name: c, argv: [make]}]\n    action:\n      colour: red\n"
+               "      parameters:\n        one: \"{{NOBODY}}\"\n        two: [1]\n"
+               "        one: 2\n"),
+      StatusIs(
+          kInvalid,
+          AllOf(HasSubstr("w.yaml:4: steps[0].max_iterations: got 3, want none"),
+                HasSubstr("w.yaml:5: steps[0].turn_timeout: got one, want none on an action"),
+                HasSubstr("w.yaml:6: steps[0].checks: got some, want none on an action"),
+                HasSubstr("w.yaml:8: steps[0].action.colour: unknown key"),
+                HasSubstr("w.yaml:10: steps[0].action.parameters.one: got \"NOBODY\", want a"),
+                HasSubstr("w.yaml:11: steps[0].action.parameters.two: got a list, want a text"),
+                HasSubstr("w.yaml:12: steps[0].action.parameters.one: "),
+                HasSubstr("steps[0].action.action: got \"\", want an action of the catalog"))));
+}
+
 TEST(LoaderTest, WhatIsNotYamlIsSaidOnce) {
   EXPECT_THAT(LoadText("name: a: b\n"),
               StatusIs(kInvalid, ::testing::Eq("w.yaml:1: not YAML: illegal map value")));

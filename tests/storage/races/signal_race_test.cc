@@ -188,5 +188,79 @@ TEST_F(SignalRaces, Hole9_AnIntentIsNeverStoredAfterACancelItHasNotSeen) {
                 }});
 }
 
+// The end of what a step has submitted, and the step that begins to wait for it.
+TEST_F(SignalRaces, Hole1_TheEndOfAChildAndTheParkOfItsTaskNeverLeaveTheTaskAsleep) {
+  const auto elsewhere = *OpenCommitter(options_, NotingObserver(), clock_);
+  const auto held = HoldMany(NewWorker(), 2 * RaceCount());
+  std::size_t next = 0;
+  absl::StatusOr<CommitResult> parked, ended;
+  RunRaces({.prepare = {},
+            .a =
+                [&] {
+                  auto park = MakePark(held[next], absl::Hours(1));
+                  park.park->reason = ParkReason::kChild;
+                  parked = Commit(std::move(park));
+                },
+            .b =
+                [&] {
+                  auto end = MakeEnd(held[next + 1]);
+                  end.tells.push_back({held[next].id, {.kind = SignalKind::kChildEnded}});
+                  std::promise<absl::StatusOr<CommitResult>> answer;
+                  elsewhere->Commit(std::move(end), [&](absl::StatusOr<CommitResult> result) {
+                    answer.set_value(result);
+                  });
+                  ended = answer.get_future().get();
+                },
+            .a_was_first =
+                [&] {
+                  Keep(ended.ok() && *ended == CommitResult::kCommitted, "the end was shut out");
+                  const bool first = parked.ok() && *parked == CommitResult::kCommitted;
+                  Keep(first || (parked.ok() && *parked == CommitResult::kSignalsMoved),
+                       "neither asleep nor told");
+                  next += 2;
+                  return first;
+                }});
+
+  EXPECT_EQ(Count("parked"), 0) << "each has been told, so none may sleep";
+  EXPECT_EQ(Count("execution WHERE lease_id IS NULL AND state NOT IN (6, 7, 8)"), 0);
+  EXPECT_EQ(Sql("SELECT sum(signals) FROM execution"), absl::StrCat(RaceCount()));
+}
+
+// Two tasks that ask the other's children to end while these end and tell them: all in one order.
+TEST_F(SignalRaces, EndsThatTellAndCancelsOfWhatEndsDoNotWaitForEachOther) {
+  const auto elsewhere = *OpenCommitter(options_, NotingObserver(), clock_);
+  const auto held = HoldMany(NewWorker(), 2 * RaceCount());
+  std::size_t next = 0;
+  absl::StatusOr<CommitResult> cancelled, ended;
+  RunRaces({.prepare = {},
+            .a =
+                [&] {
+                  auto cancel = MakeStep(held[next], v1::Execution::STATE_RUNNING);
+                  cancel.tells.push_back({held[next + 1].id, {.kind = SignalKind::kCancel}});
+                  cancelled = Commit(std::move(cancel));
+                },
+            .b =
+                [&] {
+                  auto end = MakeEnd(held[next + 1]);
+                  end.tells.push_back({held[next].id, {.kind = SignalKind::kChildEnded}});
+                  std::promise<absl::StatusOr<CommitResult>> answer;
+                  elsewhere->Commit(std::move(end), [&](absl::StatusOr<CommitResult> result) {
+                    answer.set_value(result);
+                  });
+                  ended = answer.get_future().get();
+                },
+            .a_was_first =
+                [&] {
+                  Keep(cancelled.ok() && *cancelled == CommitResult::kCommitted,
+                       "the cancel was shut out");
+                  Keep(ended.ok() && *ended == CommitResult::kCommitted, "the end was shut out");
+                  const auto told = leases().ReadSignals(held[next + 1].id, 0);
+                  next += 2;
+                  return told.ok() && !told->empty();
+                }});
+
+  EXPECT_EQ(Count("signal WHERE kind = 6"), RaceCount());
+}
+
 }  // namespace
 }  // namespace capstan::storage
