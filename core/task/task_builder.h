@@ -114,6 +114,19 @@ std::optional<Transition> Settle(Builder& builder, const std::string& name, bool
 // The step asks people, and goes on with their answer.
 void AskQuestion(Builder& builder, const std::string& name, std::string question);
 
+// ---- triggers
+
+bool HasTriggers(const Builder& builder, v1::WorkflowTrigger::When when);
+
+// Those of the moment that the task was created have not been run.
+bool MustRunTriggers(const Builder& builder);
+
+// They are on record.
+void AddTriggers(Builder& builder, const std::vector<v1::TriggerRan>& triggers);
+
+// Those of the moment that the task was created were run.
+Transition AfterTriggers(Builder builder, const Triggered& triggered);
+
 // The step that waits for people; there is at most one.
 std::optional<std::string> Waiting(const TaskState& data);
 

@@ -68,8 +68,7 @@ void TryAgain(TaskState::Step& step, absl::Time when) {
 }
 
 bool MayRunAgain(const Builder& b, const TaskState::Step& step) {
-  const v1::WorkflowStep& definition = b.Definition(step.name());
-  return !definition.has_command() || definition.command().repeatable();
+  return workflow::IsRepeatable(b.Definition(step.name()));
 }
 
 // Nobody works on it any more. An end that was decided stays what it is.
@@ -118,7 +117,7 @@ Transition GoOnAnew(Builder b) {
   if (unknown.has_value()) {
     return Finish(
         std::move(b), Execution::STATE_FAILED, Execution::FAILURE_REASON_OUTCOME_UNKNOWN,
-        absl::StrCat("step ", *unknown, ": its program may have run, and may not be run again"));
+        absl::StrCat("step ", *unknown, ": it may have been carried out, and may not be repeated"));
   }
   return Advance(std::move(b));
 }
@@ -243,9 +242,15 @@ Transition On(const Task& task, const Prepared& prepared, absl::Time now) {
                 absl::StrCat("no workspace: ", prepared.error));
 }
 
+Transition On(const Task& task, const Triggered& triggered, absl::Time now) {
+  if (task.state != Execution::STATE_RUNNING || task.data.created_triggers_ran()) return Ignore();
+  return AfterTriggers(Builder(task, now), triggered);
+}
+
 // ---- an iteration ended
 
 void TakeNote(Builder& b, TaskState::Step& step, const IterationEnded& ended) {
+  AddTriggers(b, ended.triggers);
   v1::IterationFinished& finished = *b.Event().mutable_iteration_finished();
   finished.set_step(ended.step);
   finished.set_attempt(ended.attempt);
@@ -414,6 +419,7 @@ Transition On(const Task& task, const PutAway& put, absl::Time now) {
   if (!ending && task.state != Execution::STATE_VERIFYING) return Ignore();
   if (std::any_of(task.data.steps().begin(), task.data.steps().end(), IsWorking)) return Ignore();
   Builder b(task, now);
+  AddTriggers(b, put.triggers);
   if (!put.commit.empty() || put.removed) {
     v1::WorkCommitted& committed = *b.Event().mutable_work_committed();
     committed.set_commit(put.commit);

@@ -81,6 +81,14 @@ struct Prepared {
   bool transient = false;
 };
 
+// Result of Transition::triggers: those that came to an end.
+struct Triggered {
+  std::vector<v1::TriggerRan> triggers;
+};
+
+// "trigger audit said no: …", of the one that did; nullopt: none did.
+std::optional<std::string> NoOf(const std::vector<v1::TriggerRan>& triggers);
+
 // Result of one of Transition::run.
 struct IterationEnded {
   std::string step;
@@ -115,6 +123,7 @@ struct IterationEnded {
   // Of its answer and its work: the same again means no progress. Empty: not known.
   std::string digest = {};
   std::vector<std::string> warnings = {};
+  std::vector<v1::TriggerRan> triggers = {};  // that were run before it
   absl::Duration took = {};
 };
 
@@ -122,7 +131,8 @@ struct IterationEnded {
 struct PutAway {
   std::string commit = {};
   bool removed = false;
-  std::string error = {};  // set: not done
+  std::string error = {};                     // set: not done
+  std::vector<v1::TriggerRan> triggers = {};  // of the end
 };
 
 // Time may have come for something.
@@ -141,8 +151,8 @@ struct Signalled {
   std::vector<Pause> pauses = {};
 };
 
-using Input =
-    std::variant<Resumed, Unusable, Decided, Prepared, IterationEnded, PutAway, Tick, Signalled>;
+using Input = std::variant<Resumed, Unusable, Decided, Prepared, Triggered, IterationEnded, PutAway,
+                           Tick, Signalled>;
 
 // ---- output
 
@@ -179,7 +189,9 @@ struct Transition {
   // started again.
   bool decide = false;
   bool prepare = false;
-  bool put_away = false;
+  // Of the moment that the task was created; with put_away, of its completion: they begin now.
+  bool triggers = false;
+  bool put_away = false;  // after the triggers of its end
   std::vector<StepRun> run;
   std::vector<std::string> stop;         // iterations of these steps; each is answered
   std::optional<absl::Time> look_again;  // by Tick

@@ -299,6 +299,10 @@ bool Pass(Builder& b, std::optional<Transition>& end) {
       b.out().prepare = true;
       continue;
     }
+    if (!definition.has_gate_only() && MustRunTriggers(b)) {
+      b.out().triggers = true;
+      continue;
+    }
     if (definition.has_llm() && BudgetIsReserved(b)) continue;
     if ((end = StartStep(b, definition))) return false;
     changed = changed || IsDone(step);
@@ -328,6 +332,7 @@ std::optional<absl::Time> NextLook(Builder& b) {
   if (const auto waiting = Waiting(b.data()))
     look = std::min(look, absl::FromUnixMicros(b.Step(*waiting).approval().expires()));
   if (b.task().stopped.has_value()) look = std::min(look, b.now() + kStoppedLook);
+  if (b.out().triggers) look = std::min(look, Deadline(b.task(), b.data()));
   if (look == absl::InfiniteFuture()) return std::nullopt;
   return look;
 }
@@ -388,12 +393,16 @@ Transition Advance(Builder b) {
   }
   const auto& steps = b.data().steps();
   if (std::all_of(steps.begin(), steps.end(), IsDone)) {
+    const bool triggers = HasTriggers(b, v1::WorkflowTrigger::WHEN_COMPLETED);
+    if (triggers && b.task().stopped.has_value()) return Wait(std::move(b));
     b.To(Execution::STATE_VERIFYING);
+    b.out().triggers = triggers;
     b.out().put_away = true;
     return b.Done();
   }
   if (b.out().prepare) return b.Done();
-  if (std::none_of(steps.begin(), steps.end(), IsWorking)) return Wait(std::move(b));
+  if (!b.out().triggers && std::none_of(steps.begin(), steps.end(), IsWorking))
+    return Wait(std::move(b));
   b.out().look_again = NextLook(b);
   return b.Done();
 }
@@ -435,7 +444,9 @@ Transition StepFailed(Builder b, const std::string& name, Execution::FailureReas
   TaskState::Step& step = b.Step(name);
   b.Finished(step, StepStatus::STATE_FAILED, reason, message);
   const std::string& to = b.Definition(name).retry_from();
-  if (to.empty() || b.data().has_ending()) {
+  // What may have been done is not done again on a guess.
+  const bool unknown = reason == Execution::FAILURE_REASON_OUTCOME_UNKNOWN;
+  if (to.empty() || unknown || b.data().has_ending()) {
     return Finish(std::move(b), Execution::STATE_FAILED, reason,
                   absl::StrCat("step ", name, ": ", message));
   }
@@ -501,7 +512,7 @@ void Reset(Builder& b, TaskState::Step& step) {
 Transition Finish(Builder b, Execution::State state, Execution::FailureReason reason,
                   std::string message) {
   b.out().run.clear();
-  b.out().prepare = false;
+  b.out().prepare = b.out().triggers = false;
   if (b.data().has_ending()) return Advance(std::move(b));
   std::vector<std::string> working;
   for (TaskState::Step& step : *b.data().mutable_steps()) {
