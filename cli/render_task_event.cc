@@ -91,6 +91,16 @@ std::string CommittedText(const v1::WorkCommitted& committed) {
   return text;
 }
 
+std::string TriggerText(const v1::TriggerRan& ran) {
+  std::string text = OneLine(ran.trigger());
+  if (!ran.step().empty()) Append(&text, " before ", OneLine(ran.step()));
+  Append(&text, " ",
+         absl::AsciiStrToLower(
+             EnumWord(*v1::TriggerRan::Result_descriptor(), ran.result(), "RESULT_")));
+  if (ran.has_duration()) Append(&text, " after ", Length(ran.duration()));
+  return Cat(text, Because(ran.message()));
+}
+
 std::string PauseText(const v1::PauseRequested& pause) {
   return Cat(pause.resume() ? "ended by " : "asked for by ", OneLine(pause.caller()),
              Because(pause.reason()));
@@ -120,6 +130,8 @@ std::optional<EventWords> TaskEventWords(const ExecutionEvent& event) {
       return EventWords{"budget", Cat(Money(event.budget_warning().spent_microusd()), " of ",
                                       Money(event.budget_warning().max_cost_microusd()),
                                       " is spent or reserved")};
+    case ExecutionEvent::kTriggerRan:
+      return EventWords{"trigger", TriggerText(event.trigger_ran())};
     case ExecutionEvent::kPauseRequested:
       return EventWords{"pause", PauseText(event.pause_requested())};
     default:

@@ -21,7 +21,9 @@ std::string RoleWord(TranscriptEntry::Role role) {
 }  // namespace
 
 std::string TranscriptText::Next(const TranscriptEntry& entry) {
-  const std::string turn = Cat(OneLine(entry.step()), " ", entry.attempt(), "/", entry.iteration());
+  const std::string turn = entry.step().empty() ? "task"
+                                                : Cat(OneLine(entry.step()), " ", entry.attempt(),
+                                                      "/", entry.iteration());
   const bool piece = entry.role() == TranscriptEntry::ROLE_CHUNK;
   if (entry.role() == TranscriptEntry::ROLE_COMBINED && turn == pieces_of_) return "";
   if (piece) pieces_of_ = turn;

@@ -49,7 +49,8 @@ class Explanation {
                                 execution.job().name(), " runs, or is being removed"));
         break;
       case Execution::STATE_VERIFYING:
-        Held("VERIFYING", IsTask() ? "its steps are done, and its work is put away" : Unmet());
+        Held("VERIFYING",
+             IsTask() ? "its steps are done; its triggers run, and its work is put away" : Unmet());
         break;
       default:
         break;
@@ -78,7 +79,9 @@ class Explanation {
       Append(&text, text.empty() ? "" : ", ", "step ", step.name(), " (attempt ", step.attempt(),
              ", iteration ", step.iteration(), ") runs");
     }
-    return text.empty() ? "it is about to begin with its next step" : text;
+    return !text.empty() ? text
+                         : "no step runs: it is about to begin with the next one, or its triggers "
+                           "run, or its work is put away";
   }
 
   void Next(const google::protobuf::Timestamp& time) { *out_.mutable_next_time() = time; }

@@ -55,6 +55,11 @@ TEST(TaskEventTest, FailuresWaysBackAndPausesSayWhy) {
             "gate      a not passed (human), retry: no");
   EXPECT_EQ(Said("budget_warning { spent_microusd: 4000000 max_cost_microusd: 5000000 }"),
             "budget    $4.00 of $5.00 is spent or reserved");
+  EXPECT_EQ(Said("trigger_ran { trigger: 'ready' step: 'a' result: RESULT_REJECTED message: 'no' "
+                 "duration { seconds: 2 } }"),
+            "trigger   ready before a rejected after 2s: no");
+  EXPECT_EQ(Said("trigger_ran { trigger: 'audit' result: RESULT_PASSED }"),
+            "trigger   audit passed");
   EXPECT_EQ(Said("pause_requested { caller: 'anna' reason: 'lunch' }"),
             "pause     asked for by anna: lunch");
   EXPECT_EQ(Said("pause_requested { caller: 'anna' resume: true }"), "pause     ended by anna");

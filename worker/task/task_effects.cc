@@ -1,13 +1,16 @@
 #include "worker/task/task_effects.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "core/log.h"
 #include "core/status_macros.h"
 #include "core/telemetry/span_names.h"
+#include "core/workflow/loader.h"
 #include "worker/decision_proto.h"
+#include "worker/task/step_kind.h"
 
 namespace capstan::worker {
 namespace {
@@ -16,17 +19,50 @@ using Json = nlohmann::json;
 
 constexpr char kRunTask[] = "RunTask";
 
-const char* KindOf(const v1::WorkflowStep& step) {
-  switch (step.kind_case()) {
-    case v1::WorkflowStep::kLlm:
-      return "llm";
-    case v1::WorkflowStep::kCommand:
-      return "command";
-    case v1::WorkflowStep::kCheck:
-      return "check";
-    default:
-      return "gate_only";
+Json ListOf(const google::protobuf::RepeatedPtrField<std::string>& texts) {
+  return std::vector<std::string>(texts.begin(), texts.end());
+}
+
+Json MapOf(const google::protobuf::Map<std::string, std::string>& texts) {
+  return std::map<std::string, std::string>(texts.begin(), texts.end());
+}
+
+Json CallOf(const v1::HttpStep& http) {
+  return {{"method", http.method()},
+          {"url", http.url()},
+          {"headers", MapOf(http.headers())},
+          {"secret_headers", MapOf(http.secret_headers())},
+          {"body", http.body()}};
+}
+
+// Of those that run something.
+Json VariablesOf(const v1::Workflow& workflow) {
+  Json variables = Json::array();
+  for (const v1::WorkflowVariable& variable : workflow.variables()) {
+    if (variable.has_script()) {
+      variables.push_back({{"name", variable.name()},
+                           {"script", variable.script().name()},
+                           {"arguments", ListOf(variable.script().arguments())}});
+    }
+    if (variable.has_http()) {
+      variables.push_back(
+          {{"name", variable.name()}, {"http", CallOf(workflow::CallOf(variable.http()))}});
+    }
   }
+  return variables;
+}
+
+Json TriggersOf(const v1::Workflow& workflow) {
+  Json triggers = Json::array();
+  for (const v1::WorkflowTrigger& trigger : workflow.triggers()) {
+    Json one = {{"name", trigger.name()},
+                {"when", v1::WorkflowTrigger::When_Name(trigger.when())},
+                {"steps", ListOf(trigger.steps())}};
+    if (trigger.has_command()) one["argv"] = ListOf(trigger.command().argv());
+    if (trigger.has_http()) one["http"] = CallOf(trigger.http());
+    triggers.push_back(std::move(one));
+  }
+  return triggers;
 }
 
 // What rules can look at: everything that decides what will be run.
@@ -34,20 +70,18 @@ Json ParametersOf(const task::Task& task) {
   const v1::TaskRequest& request = task.request.task();
   Json steps = Json::array();
   for (const v1::WorkflowStep& step : task.workflow->steps()) {
-    Json one = {{"name", step.name()}, {"kind", KindOf(step)}};
-    if (step.has_command())
-      one["argv"] =
-          std::vector<std::string>(step.command().argv().begin(), step.command().argv().end());
+    Json one = {{"name", step.name()}, {"kind", KindName(step)}};
+    if (step.has_command()) one["argv"] = ListOf(step.command().argv());
+    if (step.has_http()) one["http"] = CallOf(step.http());
     if (step.has_llm()) {
       one["model"] = step.llm().model();
       one["engine"] = step.llm().engine();
-      one["tools"] = std::vector<std::string>(step.llm().tools().begin(), step.llm().tools().end());
+      one["tools"] = ListOf(step.llm().tools());
     }
     steps.push_back(std::move(one));
   }
   Json commands = Json::object();
-  for (const auto& [name, line] : request.commands())
-    commands[name] = std::vector<std::string>(line.argv().begin(), line.argv().end());
+  for (const auto& [name, line] : request.commands()) commands[name] = ListOf(line.argv());
   return {{"workflow", request.workflow()},
           {"workflow_digest", request.workflow_digest()},
           {"category", request.description().category()},
@@ -55,7 +89,9 @@ Json ParametersOf(const task::Task& task) {
           {"repository", request.repository().path()},
           {"max_cost_microusd", request.max_cost_microusd()},
           {"commands", std::move(commands)},
-          {"steps", std::move(steps)}};
+          {"steps", std::move(steps)},
+          {"variables", VariablesOf(*task.workflow)},
+          {"triggers", TriggersOf(*task.workflow)}};
 }
 
 bool IsUnder(const std::string& path, const std::string& folder) {

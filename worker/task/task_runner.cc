@@ -10,12 +10,30 @@
 #include "core/status_macros.h"
 #include "core/task/step_values.h"
 #include "core/telemetry/span_names.h"
+#include "core/workflow/loader.h"
+#include "core/workflow/templates.h"
 #include "worker/claim.h"
+#include "worker/task/triggers.h"
 
 namespace capstan::worker {
 
 using task::Input;
 using task::Transition;
+
+namespace {
+
+// Its end could not be kept: where it may not be done again, nobody knows its outcome.
+void NotTwice(const v1::WorkflowStep& step, task::IterationEnded& ended) {
+  if (workflow::IsRepeatable(step)) return;
+  ended.transient = false;
+  ended.reason = v1::Execution::FAILURE_REASON_OUTCOME_UNKNOWN;
+  ended.message = absl::StrCat(
+      "it was carried out, and may not be repeated, but its end could not "
+      "be kept: ",
+      ended.message);
+}
+
+}  // namespace
 
 TaskRunner::TaskRunner(storage::Committer& committer, storage::LeaseStore& leases,
                        storage::TaskStore& store, TaskEffects& effects, StepTools tools,
@@ -34,9 +52,8 @@ TaskRunner::TaskRunner(storage::Committer& committer, storage::LeaseStore& lease
       metrics_(metrics),
       options_(std::move(options)),
       definitions_(store),
-      model_step_(MakeModelStep(tools_)),
-      command_step_(MakeCommandStep(tools_)),
-      check_step_(MakeCheckStep(tools_)) {}
+      variables_(tools_),
+      kinds_(MakeStepKinds(tools_)) {}
 
 TaskRunner::~TaskRunner() { AwaitIdle(); }
 
@@ -241,32 +258,51 @@ std::optional<TaskRunner::Fed> TaskRunner::Perform(const RunPtr& run,
     return fed;
   }
   if (transition.prepare) return Fed{.input = effects_.Prepare(run->id, run->task)};
-  if (transition.put_away) {
-    return Fed{.input = effects_.PutAway(run->id, run->task, !run->task.data.has_ending())};
-  }
+  if (transition.put_away) return StartPutAway(run);
+  if (transition.triggers) StartTriggers(run);
   return std::nullopt;
 }
 
 // ---- iterations
 
-void TaskRunner::StartIteration(const RunPtr& run, const task::StepRun& step) {
+void TaskRunner::Launch(const RunPtr& run, const std::string& name, int attempt, int iteration,
+                        const std::function<Job()>& prepare) {
   std::stop_token stop;
   {
     absl::MutexLock lock(&mu_);
-    auto [place, added] = run->working.try_emplace(step.step);
+    auto [place, added] = run->working.try_emplace(name);
     Working& working = place->second;
-    if (!added && working.attempt == step.attempt && working.iteration == step.iteration) return;
+    if (!added && working.attempt == attempt && working.iteration == iteration) return;
     if (!added) working.stop.request_stop();  // of an attempt that does not count any more
-    working = {step.attempt, step.iteration, std::stop_source()};
+    working = {attempt, iteration, std::stop_source()};
     stop = working.stop.get_token();
     ++threads_[run->id];
   }
   if (held_.IsDropped(run)) StopAll(*run);  // dropped while it was about to begin
-  std::thread([this, run, context = ContextOf(*run, step), stop]() mutable {
-    Work(run, std::move(context), stop);
+  std::thread([this, run, name, attempt, iteration, job = prepare(), stop] {
+    Fed fed = job(stop);
+    held_.Post(run, [this, run, name, attempt, iteration, fed = std::move(fed)]() mutable {
+      {
+        absl::MutexLock lock(&mu_);
+        const auto found = run->working.find(name);
+        if (found != run->working.end() && found->second.attempt == attempt &&
+            found->second.iteration == iteration) {
+          run->working.erase(found);
+        }
+      }
+      Feed(run, std::move(fed));
+    });
     absl::MutexLock lock(&mu_);
     if (--threads_[run->id] == 0) threads_.erase(run->id);
   }).detach();  // AwaitIdle waits for it
+}
+
+void TaskRunner::StartIteration(const RunPtr& run, const task::StepRun& step) {
+  Launch(run, step.step, step.attempt, step.iteration, [&] {
+    return [this, run, context = ContextOf(*run, step)](std::stop_token stop) mutable {
+      return Work(run, std::move(context), stop);
+    };
+  });
 }
 
 void TaskRunner::StopIteration(const RunPtr& run, const std::string& step) {
@@ -293,11 +329,18 @@ void TaskRunner::StopAll(Run& run) {
   for (auto& [step, working] : run.working) working.stop.request_stop();
 }
 
-StepContext TaskRunner::ContextOf(const Run& run, const task::StepRun& step) const {
+StepContext TaskRunner::ContextOf(const Run& run) const {
   StepContext context;
   context.id = run.id;
   context.request = run.task.request;
   context.workflow = run.workflow;
+  context.workspace = run.task.data.workspace();
+  context.kept_work = run.task.data.kept_work();
+  return context;
+}
+
+StepContext TaskRunner::ContextOf(const Run& run, const task::StepRun& step) const {
+  StepContext context = ContextOf(run);
   for (const v1::WorkflowStep& one : run.workflow->steps()) {
     if (one.name() == step.step) context.definition = &one;
   }
@@ -313,20 +356,14 @@ StepContext TaskRunner::ContextOf(const Run& run, const task::StepRun& step) con
     context.session = run.task.data.session();
     context.session_artifact = run.task.data.session_artifact();
   }
-  context.workspace = run.task.data.workspace();
-  context.kept_work = run.task.data.kept_work();
-  context.values = task::ValuesFor(run.task, run.task.data, run.task.steps, context.state);
+  context.facts = task::FactsFor(run.task, run.task.data, run.task.steps, context.state);
+  context.values =
+      workflow::BuildValues(*run.workflow, context.facts.task, context.facts.step, run.task.steps);
   return context;
 }
 
-StepKind& TaskRunner::KindOf(const v1::WorkflowStep& step) const {
-  if (step.has_llm()) return *model_step_;
-  if (step.has_command()) return *command_step_;
-  return *check_step_;
-}
-
 // On a thread of its own.
-void TaskRunner::Work(const RunPtr& run, StepContext context, std::stop_token stop) {
+TaskRunner::Fed TaskRunner::Work(const RunPtr& run, StepContext context, std::stop_token stop) {
   const absl::Duration began = clock_.BootTime();
   telemetry::Span span = tracer_.StartSpan(
       telemetry::kSpanStep,
@@ -342,18 +379,7 @@ void TaskRunner::Work(const RunPtr& run, StepContext context, std::stop_token st
     if (one.name == result.ended.answer_artifact) result.ended.answer_digest = Sha256Hex(one.body);
     if (one.name == result.ended.text_artifact) result.ended.text_digest = Sha256Hex(one.body);
   }
-  Fed fed{.input = std::move(result.ended), .artifacts = std::move(result.artifacts)};
-  held_.Post(run, [this, run, step = context.run, fed = std::move(fed)]() mutable {
-    {
-      absl::MutexLock lock(&mu_);
-      const auto found = run->working.find(step.step);
-      if (found != run->working.end() && found->second.attempt == step.attempt &&
-          found->second.iteration == step.iteration) {
-        run->working.erase(found);
-      }
-    }
-    Feed(run, std::move(fed));
-  });
+  return {.input = std::move(result.ended), .artifacts = std::move(result.artifacts)};
 }
 
 StepResult TaskRunner::WorkInWorkspace(const RunPtr& run, StepContext& context,
@@ -373,7 +399,7 @@ StepResult TaskRunner::WorkInWorkspace(const RunPtr& run, StepContext& context,
   }
   IterationTranscript transcript(*run->transcript, tools_.redactor, context.run.step,
                                  context.run.attempt, context.run.iteration);
-  StepResult result = KindOf(*context.definition).Work(context, transcript, stop);
+  StepResult result = WorkOn(context, transcript, stop);
   const absl::Status stored = transcript.End();
   if (absl::IsFailedPrecondition(stored)) {
     held_.Drop(run);  // somebody else owns it now
@@ -382,10 +408,55 @@ StepResult TaskRunner::WorkInWorkspace(const RunPtr& run, StepContext& context,
   if (!stored.ok() && result.ended.status != v1::IterationFinished::STATUS_ERROR) {
     StepResult failed = transient("TRANSCRIPT", stored);
     failed.ended.usage = std::move(result.ended.usage);
+    failed.ended.triggers = std::move(result.ended.triggers);
+    NotTwice(*context.definition, failed.ended);
     return failed;
   }
   Checkpoint(*run, context, result);
   return result;
+}
+
+// What comes before an iteration's own work, and that.
+StepResult TaskRunner::WorkOn(StepContext& context, IterationTranscript& transcript,
+                              std::stop_token stop) {
+  std::vector<v1::TriggerRan> triggers;
+  if (context.run.iteration == 1) {
+    triggers = RunTriggers(tools_, variables_, context, v1::WorkflowTrigger::WHEN_BEFORE_STEP,
+                           transcript, stop);
+  }
+  std::vector<std::string> warnings;
+  StepResult result = WorkUnless(task::NoOf(triggers), context, warnings, transcript, stop);
+  result.ended.triggers = std::move(triggers);
+  result.ended.warnings.insert(result.ended.warnings.begin(), warnings.begin(), warnings.end());
+  return result;
+}
+
+StepResult TaskRunner::WorkUnless(const std::optional<std::string>& no, StepContext& context,
+                                  std::vector<std::string>& warnings,
+                                  IterationTranscript& transcript, std::stop_token stop) {
+  StepResult result;
+  result.ended = EndOf(context);
+  if (no.has_value()) {
+    result.ended.status = v1::IterationFinished::STATUS_FAILED;
+    result.ended.reason = v1::Execution::FAILURE_REASON_PRECONDITION_FAILED;
+    result.ended.message = *no;
+    return result;
+  }
+  const std::optional<VariableProblem> problem =
+      variables_.Fetch(workflow::FetchedFor(*context.workflow, *context.definition), context,
+                       transcript, stop, warnings);
+  if (stop.stop_requested()) {
+    result.ended.status = v1::IterationFinished::STATUS_STOPPED;
+    result.ended.message = "stopped";
+    return result;
+  }
+  if (problem.has_value()) {
+    result =
+        Failure(context, v1::Execution::FAILURE_REASON_CONFIGURATION, "VARIABLE", problem->message);
+    result.ended.transient = problem->transient;
+    return result;
+  }
+  return kinds_.at(context.definition->kind_case())->Work(context, transcript, stop);
 }
 
 // Once for each holder: what an earlier one left is kept, and the work is as its branch has it.
@@ -429,6 +500,7 @@ void TaskRunner::Checkpoint(Run& run, const StepContext& context, StepResult& re
   ended.message = std::string(kept.status().message());
   ended.reason = v1::Execution::FAILURE_REASON_INTERNAL;
   ended.transient = true;
+  NotTwice(*context.definition, ended);
 }
 
 // One line a task.

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -26,6 +27,7 @@
 #include "worker/task/step_kind.h"
 #include "worker/task/task_effects.h"
 #include "worker/task/transcript.h"
+#include "worker/task/variables.h"
 
 namespace capstan::worker {
 
@@ -56,7 +58,7 @@ class TaskRunner final : public Advancer {
   void OnSignal(const HeldPtr& held) override;
 
  private:
-  // An iteration that is being worked on.
+  // An iteration that is being worked on, or what is run beside them.
   struct Working {
     int attempt = 0;
     int iteration = 0;
@@ -79,7 +81,7 @@ class TaskRunner final : public Advancer {
     absl::Mutex workspace_mu;  // held while it is opened, and while work in it is kept
     bool workspace_open = false;
     telemetry::Span span;                    // claim until let go
-    std::map<std::string, Working> working;  // by step
+    std::map<std::string, Working> working;  // by step, or name
   };
   using RunPtr = std::shared_ptr<Run>;
 
@@ -112,15 +114,28 @@ class TaskRunner final : public Advancer {
   std::optional<Fed> Perform(const RunPtr& run, const task::Transition& transition);
   void Finished(const RunPtr& run, const task::Transition& transition);
 
+  // A thread for work of a name, unless the very same is being done already. `prepare` is called at
+  // once, what it gives on the thread; what comes of that is fed in.
+  using Job = std::function<Fed(std::stop_token stop)>;
+  void Launch(const RunPtr& run, const std::string& name, int attempt, int iteration,
+              const std::function<Job()>& prepare);
   void StartIteration(const RunPtr& run, const task::StepRun& step);
+  void StartTriggers(const RunPtr& run);
+  std::optional<Fed> StartPutAway(const RunPtr& run);
+  std::vector<v1::TriggerRan> RunTriggersOf(const RunPtr& run, StepContext context,
+                                            v1::WorkflowTrigger::When when, std::stop_token stop);
   void StopIteration(const RunPtr& run, const std::string& step);
   void StopAll(Run& run);
+  StepContext ContextOf(const Run& run) const;
   StepContext ContextOf(const Run& run, const task::StepRun& step) const;
-  void Work(const RunPtr& run, StepContext context, std::stop_token stop);
+  Fed Work(const RunPtr& run, StepContext context, std::stop_token stop);
   StepResult WorkInWorkspace(const RunPtr& run, StepContext& context, std::stop_token stop);
+  StepResult WorkOn(StepContext& context, IterationTranscript& transcript, std::stop_token stop);
+  StepResult WorkUnless(const std::optional<std::string>& no, StepContext& context,
+                        std::vector<std::string>& warnings, IterationTranscript& transcript,
+                        std::stop_token stop);
   absl::Status OpenWorkspace(Run& run, const StepContext& context);
   void Checkpoint(Run& run, const StepContext& context, StepResult& result);
-  StepKind& KindOf(const v1::WorkflowStep& step) const;
   bool NoneWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return threads_.empty(); }
 
   storage::Committer& committer_;
@@ -135,7 +150,8 @@ class TaskRunner final : public Advancer {
   telemetry::WorkerMetrics& metrics_;
   const TaskRunnerOptions options_;
   Definitions definitions_;
-  const std::unique_ptr<StepKind> model_step_, command_step_, check_step_;
+  VariableSources variables_;
+  const StepKinds kinds_;
 
   mutable absl::Mutex mu_;
   // Iterations that run, also those that were stopped and are on their way out.

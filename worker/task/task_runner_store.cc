@@ -56,12 +56,11 @@ std::string AuditOf(const ExecutionId& id, const task::Task& task, const Transit
   return entry.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-std::string KindName(const v1::Workflow& workflow, const std::string& name) {
+std::string KindOf(const v1::Workflow& workflow, const std::string& name) {
   for (const v1::WorkflowStep& step : workflow.steps()) {
-    if (step.name() == name)
-      return step.has_llm() ? "llm" : step.has_command() ? "command" : "check";
+    if (step.name() == name) return KindName(step);
   }
-  return "check";
+  return "";
 }
 
 // "complete".
@@ -146,7 +145,7 @@ storage::Commit TaskRunner::CommitOf(const Run& run, const Transition& transitio
     commit.park = storage::Park{ParkReasonOf(transition.state, transition.data.block_reason()),
                                 *transition.park};
   }
-  if (!transition.run.empty() || transition.stopped) {
+  if (!transition.run.empty() || transition.triggers || transition.stopped) {
     commit.stop_test = transition.stopped ? storage::Commit::StopTest::kStopped
                                           : storage::Commit::StopTest::kNotStopped;
     commit.launch = LaunchScopeOf();
@@ -173,7 +172,7 @@ void TaskRunner::Count(const Run& run, const Transition& transition) {
   for (const v1::ExecutionEvent& event : transition.events) {
     if (event.has_iteration_finished()) {
       const v1::IterationFinished& one = event.iteration_finished();
-      metrics_.iterations.With({KindName(*run.workflow, one.step()), StatusName(one.status())})
+      metrics_.iterations.With({KindOf(*run.workflow, one.step()), StatusName(one.status())})
           .Increment();
     }
     if (!event.has_usage_recorded()) continue;
