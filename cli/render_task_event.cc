@@ -92,6 +92,16 @@ std::string CommittedText(const v1::WorkCommitted& committed) {
   return text;
 }
 
+std::string TriggerText(const v1::TriggerRan& ran) {
+  std::string text = OneLine(ran.trigger());
+  if (!ran.step().empty()) Append(&text, " before ", OneLine(ran.step()));
+  Append(&text, " ",
+         absl::AsciiStrToLower(
+             EnumWord(*v1::TriggerRan::Result_descriptor(), ran.result(), "RESULT_")));
+  if (ran.has_duration()) Append(&text, " after ", Length(ran.duration()));
+  return Cat(text, Because(ran.message()));
+}
+
 std::string PauseText(const v1::PauseRequested& pause) {
   return Cat(pause.resume() ? "ended by " : "asked for by ", OneLine(pause.caller()),
              Because(pause.reason()));
@@ -132,6 +142,8 @@ std::optional<EventWords> TaskEventWords(const ExecutionEvent& event) {
       return EventWords{"usage", BilledText(event.usage_recorded())};
     case ExecutionEvent::kBudgetWarning:
       return EventWords{"budget", BudgetWarningText(event.budget_warning())};
+    case ExecutionEvent::kTriggerRan:
+      return EventWords{"trigger", TriggerText(event.trigger_ran())};
     case ExecutionEvent::kChildSubmitted:
       return EventWords{"child", SubmittedText(event.child_submitted())};
     case ExecutionEvent::kChildCancelled:

@@ -22,7 +22,8 @@ std::string RoleWord(TranscriptEntry::Role role) {
 
 std::string TranscriptText::Next(const TranscriptEntry& entry) {
   const std::string turn =
-      entry.iteration() == 0
+      entry.step().empty() ? "task"
+      : entry.iteration() == 0
           ? Cat("gate of ", OneLine(entry.step()), " ", entry.attempt())
           : Cat(OneLine(entry.step()), " ", entry.attempt(), "/", entry.iteration());
   const bool piece = entry.role() == TranscriptEntry::ROLE_CHUNK;

@@ -24,6 +24,8 @@ std::string KindWord(const WorkflowStep& step) {
       return "model";
     case WorkflowStep::kCommand:
       return "command";
+    case WorkflowStep::kHttp:
+      return "http";
     case WorkflowStep::kGateOnly:
       return "gate";
     case WorkflowStep::kCheck:
@@ -71,6 +73,17 @@ std::string StepsTable(const Workflow& workflow) {
                     BackText(step), CutToWidth(OneLine(step.description()), kDescriptionColumns)});
   }
   return Table(rows);
+}
+
+// "audit (created), ready (before_step: push)".
+std::string TriggersText(const Workflow& workflow) {
+  return OneLine(absl::StrJoin(
+      workflow.triggers(), ", ", [](std::string* out, const v1::WorkflowTrigger& trigger) {
+        Append(out, trigger.name(), " (",
+               absl::AsciiStrToLower(
+                   EnumWord(*v1::WorkflowTrigger::When_descriptor(), trigger.when(), "WHEN_")),
+               trigger.steps().empty() ? "" : ": ", absl::StrJoin(trigger.steps(), ","), ")");
+      }));
 }
 
 std::string StepNames(const Workflow& workflow) {
@@ -121,6 +134,7 @@ std::string WorkflowDetails(const v1::WorkflowVersion& version) {
        {"goes back", Cat("at most ", workflow::MaxRetries(workflow), " times to each step")},
        {"workspace",
         Cat("removed: ", word(*Workflow::Cleanup_descriptor(), workflow.cleanup(), "CLEANUP_"))},
+       {"triggers", workflow.triggers().empty() ? "none" : TriggersText(workflow)},
        {"needs", workflow::TaskMustBringSpec(workflow) ? "a specification" : "a title"}});
   return Cat(text, "\n", StepsTable(workflow), "\n", Example(workflow), "\n");
 }

@@ -50,7 +50,8 @@ class Explanation {
                                 execution.job().name(), " runs, or is being removed"));
         break;
       case Execution::STATE_VERIFYING:
-        Held("VERIFYING", IsTask() ? "its steps are done, and its work is put away" : Unmet());
+        Held("VERIFYING",
+             IsTask() ? "its steps are done; its triggers run, and its work is put away" : Unmet());
         break;
       default:
         break;
@@ -85,7 +86,9 @@ class Explanation {
                step.gate());
       }
     }
-    return text.empty() ? "it is about to begin with its next step" : text;
+    return !text.empty() ? text
+                         : "no step runs: it is about to begin with the next one, or its triggers "
+                           "run, or its work is put away";
   }
 
   // One reason each; what it waits for in its turn says its own explanation.

@@ -30,6 +30,7 @@ absl::StatusOr<v1::WorkflowVersion> VersionOf(const storage::DefinitionRow& row)
 // Names, kinds and what depends on what.
 void LeaveOutTexts(v1::Workflow& workflow) {
   workflow.clear_variables();
+  workflow.clear_triggers();
   for (v1::WorkflowStep& step : *workflow.mutable_steps()) {
     v1::WorkflowStep shown;
     shown.set_name(step.name());

@@ -12,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "core/http_rules.h"
 #include "core/log.h"
 #include "core/status_macros.h"
 #include "google/protobuf/descriptor.h"
@@ -140,6 +141,22 @@ absl::Status CheckKubernetes(const v1::KubernetesConfig& kubernetes) {
   return absl::OkStatus();
 }
 
+absl::Status CheckHttpCalls(const v1::HttpCallsConfig& http) {
+  for (const std::string& entry : http.allowed()) {
+    if (!ParseAllowedHost(entry).ok()) {
+      return Want("tasks.http.allowed", entry, "host, host:port or http://host:port, in full");
+    }
+  }
+  for (const auto& [name, path] : http.secret_files()) {
+    const std::string field = absl::StrCat("tasks.http.secret_files.", name);
+    if (name.empty()) return Want("tasks.http.secret_files", "", "a name");
+    if (!absl::StartsWith(path, "/")) return Want(field, path, "the absolute path of a file");
+  }
+  if (!http.ca_file().empty() && !absl::StartsWith(http.ca_file(), "/"))
+    return Want("tasks.http.ca_file", http.ca_file(), "the absolute path of a file");
+  return absl::OkStatus();
+}
+
 absl::Status CheckTasks(const v1::TasksConfig& tasks) {
   const auto absolute = [](const std::string& field, const std::string& path) {
     return absl::StartsWith(path, "/") ? absl::OkStatus() : Want(field, path, "an absolute path");
@@ -150,6 +167,9 @@ absl::Status CheckTasks(const v1::TasksConfig& tasks) {
     CAPSTAN_RETURN_IF_ERROR(absolute("tasks.repositories", folder));
   for (const std::string& path : tasks.readable())
     CAPSTAN_RETURN_IF_ERROR(absolute("tasks.readable", path));
+  if (!tasks.scripts_dir().empty())
+    CAPSTAN_RETURN_IF_ERROR(absolute("tasks.scripts_dir", tasks.scripts_dir()));
+  CAPSTAN_RETURN_IF_ERROR(CheckHttpCalls(tasks.http()));
   if (tasks.supervisor().empty()) return Want("tasks.supervisor", "", "a program");
   const std::map<std::string, bool> there = {
       {"", true},

@@ -4,12 +4,14 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "core/workflow/task_values.h"
+#include "core/utf8.h"
+#include "core/workflow/loader.h"
 
 namespace capstan::task {
 namespace {
 
 constexpr char kDefaultTarget[] = "main";
+constexpr std::size_t kOutputVariableBytes = 64 * 1024;
 
 // On a branch of the repository itself there is nothing to merge: what is new began at a commit.
 std::string TargetOf(const v1::TaskRequest& request, const TaskState& data) {
@@ -58,15 +60,22 @@ void AddReviews(const TaskState& data, const nlohmann::json& steps, workflow::St
   }
 }
 
+// What a variable gets: the end of an output, the beginning of a body.
+std::string OutputOf(const std::string& text, bool is_body) {
+  std::string kept(is_body ? Head(text, kOutputVariableBytes) : Tail(text, kOutputVariableBytes));
+  absl::StripTrailingAsciiWhitespace(&kept);
+  return kept;
+}
+
 void AddOutputs(const Task& task, const nlohmann::json& steps, workflow::StepFacts& facts) {
   for (const v1::WorkflowStep& step : task.workflow->steps()) {
     const nlohmann::json* const answer = AnswerOf(steps, step.name());
     if (answer == nullptr) continue;
-    if (step.has_command() && !step.command().output_variable().empty() &&
-        steps[step.name()].value("state", "") == "succeeded") {
-      const auto output = answer->find("output");
+    const std::string& variable = workflow::OutputVariable(step);
+    if (!variable.empty() && steps[step.name()].value("state", "") == "succeeded") {
+      const auto output = answer->find(step.has_http() ? "body" : "output");
       if (output != answer->end() && output->is_string())
-        facts.outputs[step.command().output_variable()] = *output;
+        facts.outputs[variable] = OutputOf(*output, step.has_http());
     }
     if (step.name() == "test" || step.name() == "validate")
       facts.verification_results = answer->dump(2);
@@ -79,8 +88,8 @@ std::string StepStateName(v1::StepStatus::State state) {
   return absl::AsciiStrToLower(v1::StepStatus::State_Name(state)).substr(sizeof("state_") - 1);
 }
 
-workflow::Values ValuesFor(const Task& task, const TaskState& data, const nlohmann::json& steps,
-                           const TaskState::Step& step) {
+workflow::Facts FactsFor(const Task& task, const TaskState& data, const nlohmann::json& steps,
+                         const TaskState::Step& step) {
   workflow::StepFacts facts;
   facts.retry_attempt = step.retries();
   facts.retry_from = step.retry_from();
@@ -92,7 +101,13 @@ workflow::Values ValuesFor(const Task& task, const TaskState& data, const nlohma
     facts.gate_reason = step.gate().reason();
   AddReviews(data, steps, facts);
   AddOutputs(task, steps, facts);
-  return workflow::BuildValues(*task.workflow, FactsOf(task, data), facts, steps);
+  return {FactsOf(task, data), std::move(facts)};
+}
+
+workflow::Values ValuesFor(const Task& task, const TaskState& data, const nlohmann::json& steps,
+                           const TaskState::Step& step) {
+  const workflow::Facts facts = FactsFor(task, data, steps, step);
+  return workflow::BuildValues(*task.workflow, facts.task, facts.step, steps);
 }
 
 }  // namespace capstan::task

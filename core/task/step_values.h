@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/task/task_machine.h"
+#include "core/workflow/task_values.h"
 #include "core/workflow/values.h"
 
 namespace capstan::task {
@@ -13,6 +14,8 @@ namespace capstan::task {
 std::string StepStateName(v1::StepStatus::State state);
 
 // For a step of the task, as it stands by `data` and `steps` (as in Values.steps).
+workflow::Facts FactsFor(const Task& task, const TaskState& data, const nlohmann::json& steps,
+                         const TaskState::Step& step);
 workflow::Values ValuesFor(const Task& task, const TaskState& data, const nlohmann::json& steps,
                            const TaskState::Step& step);
 

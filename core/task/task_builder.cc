@@ -261,7 +261,11 @@ bool NeedsWorkspace(const v1::Workflow& workflow, const v1::WorkflowStep& step) 
     return !one.has_gate_only() && !one.has_action();
   };
   if (!step.has_action()) return works_in_it(step);
-  return std::any_of(workflow.steps().begin(), workflow.steps().end(), works_in_it);
+  return std::any_of(workflow.steps().begin(), workflow.steps().end(), works_in_it) ||
+         std::any_of(workflow.triggers().begin(), workflow.triggers().end(),
+                     [](const auto& one) { return one.has_command(); }) ||
+         std::any_of(workflow.variables().begin(), workflow.variables().end(),
+                     [](const auto& one) { return one.has_script(); });
 }
 
 absl::Time EndOf(const Builder& b, const TaskState::Step& step) {

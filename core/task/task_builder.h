@@ -149,11 +149,25 @@ void AskQuestion(Builder& builder, const std::string& name, std::string question
 // Puts its question to them, as soon as nothing else is asked.
 void PutQuestion(Builder& builder, const std::string& name);
 
+// ---- triggers
+
+bool HasTriggers(const Builder& builder, v1::WorkflowTrigger::When when);
+
+// Those of the moment that the task was created have not been run.
+bool MustRunTriggers(const Builder& builder);
+
+// They are on record.
+void AddTriggers(Builder& builder, const std::vector<v1::TriggerRan>& triggers);
+
+// Those of the moment that the task was created were run.
+Transition AfterTriggers(Builder builder, const Triggered& triggered);
+
 // The step about which people are asked; there is at most one.
 std::optional<std::string> Waiting(const TaskState& data);
 
 // There has to be a workspace before it runs. A step that submits an action works in none, and gets
-// one where others do: what it says may name the folder or the branch.
+// one where others do: what it says may name the folder or the branch, and programs of triggers and
+// variables run in it.
 bool NeedsWorkspace(const v1::Workflow& workflow, const v1::WorkflowStep& step);
 
 // ---- executions that steps have submitted (task_children.cc)

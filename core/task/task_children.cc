@@ -100,6 +100,7 @@ Transition Submit(Builder b, const IterationEnded& ended) {
   TaskState::Step& step = b.Step(ended.step);
   step.set_child(ended.child);
   step.set_transient_errors(0);
+  AddTriggers(b, ended.triggers);
   v1::ChildSubmitted& submitted = *b.Event().mutable_child_submitted();
   submitted.set_step(ended.step);
   submitted.set_attempt(ended.attempt);

@@ -380,9 +380,12 @@ std::optional<Transition> WorkOnGate(Builder& b, const v1::WorkflowStep& definit
       if (MustWaitToPay(b)) return std::nullopt;
       [[fallthrough]];
     case Gate::STAGE_SCRIPT:
-      if (!b.data().workspace().path().empty()) return Start(b, definition);
-      b.out().prepare = true;
-      return std::nullopt;
+      if (b.data().workspace().path().empty()) {
+        b.out().prepare = true;
+        return std::nullopt;
+      }
+      b.out().triggers = MustRunTriggers(b);
+      return b.out().triggers ? std::nullopt : Start(b, definition);
     default:
       return std::nullopt;
   }

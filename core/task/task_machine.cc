@@ -55,8 +55,7 @@ void TryAgain(TaskState::Step& step, absl::Time when) {
 }
 
 bool MayRunAgain(const Builder& b, const TaskState::Step& step) {
-  const v1::WorkflowStep& definition = b.Definition(step.name());
-  return !definition.has_command() || definition.command().repeatable();
+  return workflow::IsRepeatable(b.Definition(step.name()));
 }
 
 // Nobody works on it any more. An end that was decided stays what it is.
@@ -107,7 +106,7 @@ Transition GoOnAnew(Builder b) {
   if (unknown.has_value()) {
     return Finish(
         std::move(b), Execution::STATE_FAILED, Execution::FAILURE_REASON_OUTCOME_UNKNOWN,
-        absl::StrCat("step ", *unknown, ": its program may have run, and may not be run again"));
+        absl::StrCat("step ", *unknown, ": it may have been carried out, and may not be repeated"));
   }
   return Advance(std::move(b));
 }
@@ -246,11 +245,17 @@ Transition On(const Task& task, const Prepared& prepared, absl::Time now) {
                 absl::StrCat("no workspace: ", prepared.error));
 }
 
+Transition On(const Task& task, const Triggered& triggered, absl::Time now) {
+  if (task.state != Execution::STATE_RUNNING || task.data.created_triggers_ran()) return Ignore();
+  return AfterTriggers(Builder(task, now), triggered);
+}
+
 // ---- an iteration ended
 
 void TakeNote(Builder& b, TaskState::Step& step, const IterationEnded& ended) {
   step.set_reserved_microusd(0);
   if (CostOf(b.Definition(ended.step)).has_value()) NeedsNoMoreOfProject(b);
+  AddTriggers(b, ended.triggers);
   b.Ended(step, ended);
   for (const auto& [artifact, digest] : {std::pair(ended.answer_artifact, ended.answer_digest),
                                          std::pair(ended.text_artifact, ended.text_digest)}) {
@@ -409,6 +414,7 @@ Transition On(const Task& task, const PutAway& put, absl::Time now) {
   if (std::any_of(task.data.steps().begin(), task.data.steps().end(), IsAtWork)) return Ignore();
   if (AnyAwaitsChild(task.data)) return Ignore();
   Builder b(task, now);
+  AddTriggers(b, put.triggers);
   if (!put.commit.empty() || put.removed) {
     v1::WorkCommitted& committed = *b.Event().mutable_work_committed();
     committed.set_commit(put.commit);

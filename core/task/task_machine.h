@@ -97,9 +97,18 @@ struct Prepared {
   bool transient = false;
 };
 
+// Result of Transition::triggers: those that came to an end.
+struct Triggered {
+  std::vector<v1::TriggerRan> triggers;
+};
+
+// "trigger audit said no: …", of the one that did; nullopt: none did.
+std::optional<std::string> NoOf(const std::vector<v1::TriggerRan>& triggers);
+
 // Result of one of Transition::run. For a gate (iteration 0) COMPLETE is a yes, FAILED a no, and
 // `message` the words of who decided. Of a step that submits an execution: `child` is what is to be
-// stored with this transition, and nothing else but step, attempt and iteration is looked at.
+// stored with this transition, and nothing else but step, attempt, iteration and triggers is looked
+// at.
 struct IterationEnded {
   std::string step;
   int attempt = 0;
@@ -134,6 +143,7 @@ struct IterationEnded {
   // Of its answer and its work: the same again means no progress. Empty: not known.
   std::string digest = {};
   std::vector<std::string> warnings = {};
+  std::vector<v1::TriggerRan> triggers = {};  // that were run before it
   absl::Duration took = {};
   std::string child = {};  // executions/{uuid}
 };
@@ -145,6 +155,7 @@ struct PutAway {
   std::string error = {};  // set: not done
   // Of an error: the work is not where it has to be, so a task that was done fails with this.
   Execution::FailureReason reason = Execution::FAILURE_REASON_UNSPECIFIED;
+  std::vector<v1::TriggerRan> triggers = {};  // of the end
 };
 
 // Time may have come for something.
@@ -169,8 +180,8 @@ struct Signalled {
   std::vector<ChildEnded> child_ends = {};
 };
 
-using Input =
-    std::variant<Resumed, Unusable, Decided, Prepared, IterationEnded, PutAway, Tick, Signalled>;
+using Input = std::variant<Resumed, Unusable, Decided, Prepared, Triggered, IterationEnded, PutAway,
+                           Tick, Signalled>;
 
 // ---- output
 
@@ -227,7 +238,9 @@ struct Transition {
   // started again.
   bool decide = false;
   bool prepare = false;
-  bool put_away = false;
+  // Of the moment that the task was created; with put_away, of its completion: they begin now.
+  bool triggers = false;
+  bool put_away = false;  // after the triggers of its end
   std::vector<StepRun> run;
   std::vector<std::string> stop;         // iterations of these steps; each is answered
   std::vector<std::string> stop_gates;   // what decides the gates of these; each is answered

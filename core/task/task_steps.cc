@@ -129,6 +129,10 @@ bool LookAtStep(Builder& b, const v1::WorkflowStep& definition, std::optional<Tr
     b.out().prepare = true;
     return changed;
   }
+  if (!definition.has_gate_only() && MustRunTriggers(b)) {
+    b.out().triggers = true;
+    return changed;
+  }
   end = StartStep(b, definition);
   if (end.has_value()) return false;
   return IsDone(step) || step.gate().stage() != TaskState::Gate::STAGE_UNSPECIFIED;
@@ -195,6 +199,7 @@ std::optional<absl::Time> NextLook(Builder& b) {
   if (const auto waiting = Waiting(b.data()))
     look = std::min(look, absl::FromUnixMicros(b.Step(*waiting).approval().expires()));
   if (b.task().stopped.has_value()) look = std::min(look, b.now() + kStoppedLook);
+  if (b.out().triggers) look = std::min(look, Deadline(b.task(), b.data()));
   if (look == absl::InfiniteFuture()) return std::nullopt;
   return look;
 }
@@ -278,12 +283,16 @@ Transition Advance(Builder b) {
     return IsDone(step) && step.gate().stage() == TaskState::Gate::STAGE_UNSPECIFIED;
   });
   if (done) {
+    const bool triggers = HasTriggers(b, v1::WorkflowTrigger::WHEN_COMPLETED);
+    if (triggers && b.task().stopped.has_value()) return Wait(std::move(b));
     b.To(Execution::STATE_VERIFYING);
+    b.out().triggers = triggers;
     b.out().put_away = true;
     return b.Done();
   }
   if (b.out().prepare) return b.Done();
-  if (std::none_of(steps.begin(), steps.end(), IsAtWork)) return Wait(std::move(b));
+  if (!b.out().triggers && std::none_of(steps.begin(), steps.end(), IsAtWork))
+    return Wait(std::move(b));
   b.out().look_again = NextLook(b);
   return b.Done();
 }
@@ -317,7 +326,9 @@ Transition StepFailed(Builder b, const std::string& name, Execution::FailureReas
   TaskState::Step& step = b.Step(name);
   b.Finished(step, StepStatus::STATE_FAILED, reason, message);
   const std::string& to = b.Definition(name).retry_from();
-  if (to.empty() || b.data().has_ending()) {
+  // What may have been done is not done again on a guess.
+  const bool unknown = reason == Execution::FAILURE_REASON_OUTCOME_UNKNOWN;
+  if (to.empty() || unknown || b.data().has_ending()) {
     return Finish(std::move(b), Execution::STATE_FAILED, reason,
                   absl::StrCat("step ", name, ": ", message));
   }
@@ -396,7 +407,7 @@ void Reset(Builder& b, TaskState::Step& step) {
 Transition Finish(Builder b, Execution::State state, Execution::FailureReason reason,
                   std::string message) {
   b.out().run.clear();
-  b.out().prepare = false;
+  b.out().prepare = b.out().triggers = false;
   if (b.data().has_ending()) return Advance(std::move(b));
   std::vector<std::string> working;
   for (TaskState::Step& step : *b.data().mutable_steps()) {

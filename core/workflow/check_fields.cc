@@ -18,13 +18,9 @@ constexpr std::int64_t kMaxCost = 1'000'000'000'000;  // a million dollars
 constexpr int kMaxCounter = 1000;                     // iterations, turns, retries, loops
 constexpr int kMaxThinkingTokens = 128 * 1024;
 constexpr int kMaxQuorum = 20;
-constexpr int kMaxArguments = 64;
-constexpr int kMaxListed = 64;  // checks, groups, tools, codes
 constexpr int kMaxExitCode = 255;
-constexpr std::size_t kMaxName = 128;
 constexpr std::size_t kMaxDescription = 4 * 1024;
 constexpr std::size_t kMaxPattern = 1024;
-constexpr std::size_t kMaxArgument = 64 * 1024;
 constexpr std::size_t kMaxPrompt = 256 * 1024;
 constexpr std::string_view kEngines[] = {"claude_cli", "messages_api", "scripted"};
 constexpr std::string_view kStepNameForm = "[a-z][a-z0-9_]{0,62}";
@@ -38,32 +34,12 @@ bool IsWorkflowName(std::string_view text) {
 
 std::string Quoted(std::string_view text) { return Cat("\"", text, "\""); }
 
-void CheckDuration(const google::protobuf::Duration& duration, const std::string& path,
-                   Problems& problems) {
-  if (duration.seconds() < 0 || duration.nanos() < 0 || duration.seconds() > kMaxSeconds) {
-    problems.Add(path, Cat("got ", duration.seconds(), " s, want 0 to ", kMaxSeconds, " s"));
-  }
-}
-
-void CheckSize(std::string_view text, std::size_t most, const std::string& path,
-               Problems& problems) {
-  if (text.size() > most) {
-    problems.Add(path, Cat("got ", text.size(), " bytes, want at most ", most));
-  }
-}
-
-void CheckCount(int count, int least, int most, const std::string& path, Problems& problems) {
-  if (count < least || count > most) {
-    problems.Add(path, Cat("got ", count, " of them, want ", least, " to ", most));
-  }
-}
-
 template <class Texts>
 void CheckTexts(const Texts& texts, const std::string& path, Problems& problems) {
   CheckCount(texts.size(), 0, kMaxListed, path, problems);
   for (int i = 0; i < texts.size(); ++i) {
-    problems.Expect(!texts[i].empty() && texts[i].size() <= kMaxName, ItemPath(path, i), texts[i],
-                    Cat("1 to ", kMaxName, " bytes"));
+    problems.Expect(!texts[i].empty() && texts[i].size() <= kMaxNameBytes, ItemPath(path, i),
+                    texts[i], Cat("1 to ", kMaxNameBytes, " bytes"));
   }
 }
 
@@ -107,7 +83,7 @@ void CheckAnswerSchema(const v1::WorkflowStep& step, const std::string& path, Pr
 
 void CheckModelAndEngine(const std::string& model, const std::string& engine,
                          const std::string& path, Problems& problems) {
-  CheckSize(model, kMaxName, path + ".model", problems);
+  CheckSize(model, kMaxNameBytes, path + ".model", problems);
   const bool known = engine.empty() || std::find(std::begin(kEngines), std::end(kEngines),
                                                  engine) != std::end(kEngines);
   problems.Expect(known, path + ".engine", engine, "claude_cli, messages_api or scripted");
@@ -132,26 +108,11 @@ void CheckModelStep(const v1::WorkflowStep& step, const std::string& path, Probl
   CheckTexts(model.tools(), path + ".tools", problems);
 }
 
-void CheckCommandStep(const v1::CommandStep& command, const std::string& path, Problems& problems) {
-  CheckArguments(command.argv(), path + ".argv", problems);
-  problems.Expect(IsInside(command.directory()), path + ".directory", command.directory(),
-                  "a folder under the workspace");
-  CheckSize(command.success_pattern(), kMaxPattern, path + ".success_pattern", problems);
-  const re2::RE2 pattern(command.success_pattern().substr(0, kMaxPattern), re2::RE2::Quiet);
-  problems.Expect(pattern.ok(), path + ".success_pattern", command.success_pattern(),
-                  Cat("a regular expression: ", pattern.error()));
-  CheckCount(command.success_codes_size(), 0, kMaxListed, path + ".success_codes", problems);
-  for (int i = 0; i < command.success_codes_size(); ++i) {
-    problems.ExpectWithin(command.success_codes(i), kMaxExitCode,
-                          ItemPath(path + ".success_codes", i));
-  }
-}
-
 // Its checks, its text and its iterations are those of the execution that it submits.
 void CheckActionStep(const v1::WorkflowStep& step, const std::string& path, Problems& problems) {
   const v1::ActionStep& action = step.action();
   const std::string at = path + ".action";
-  problems.Expect(!action.action().empty() && action.action().size() <= kMaxName, at + ".action",
+  problems.Expect(!action.action().empty() && action.action().size() <= kMaxNameBytes, at + ".action",
                   action.action(), "an action of the catalog");
   for (const auto& [name, value] : action.parameters().fields()) {
     const std::string parameter = Cat(at, ".parameters.", name);
@@ -222,7 +183,7 @@ void CheckRefusal(const v1::WorkflowStep& step, const std::string& path, Problem
                                        : "got one, want none unless on_reject is run_script");
   }
   if (!runs_script || !gate.has_script()) return;
-  CheckCommandStep(gate.script(), path + ".script", problems);
+  CheckCommand(gate.script(), path + ".script", problems);
   if (!gate.script().repeatable()) {
     problems.Add(path + ".script.repeatable",
                  "got false, want true: it is run again when its worker was lost");
@@ -267,7 +228,9 @@ void CheckKind(const v1::WorkflowStep& step, const std::string& path, Problems& 
     case v1::WorkflowStep::kLlm:
       return CheckModelStep(step, path + ".llm", problems);
     case v1::WorkflowStep::kCommand:
-      return CheckCommandStep(step.command(), path + ".command", problems);
+      return CheckCommand(step.command(), path + ".command", problems);
+    case v1::WorkflowStep::kHttp:
+      return CheckHttpCall(step.http(), path + ".http", problems);
     case v1::WorkflowStep::kGateOnly:
       if (!step.has_gate())
         problems.Add(path + ".gate", "got none, want one: the step is its gate");
@@ -282,7 +245,7 @@ void CheckKind(const v1::WorkflowStep& step, const std::string& path, Problems& 
       CheckActionStep(step, path, problems);
       break;
     default:
-      return problems.Add(path, "got no kind, want one of llm, command, gate_only, check, action");
+      return problems.Add(path, "got no kind, want one of llm, command, http, action, gate_only, check");
   }
   if (!step.artifact().empty()) {
     problems.Add(path + ".artifact",
@@ -321,23 +284,64 @@ void CheckVariable(const v1::WorkflowVariable& variable, const std::string& path
   CheckSize(variable.fragment(), kMaxPrompt, path + ".fragment", problems);
   CheckSize(variable.default_value(), kMaxPrompt, path + ".default_value", problems);
   const auto named = [&](bool set, const std::string& name, const char* field) {
-    problems.Expect(!set || (!name.empty() && name.size() <= kMaxName), Cat(path, ".", field), name,
-                    Cat("1 to ", kMaxName, " bytes"));
+    problems.Expect(!set || (!name.empty() && name.size() <= kMaxNameBytes), Cat(path, ".", field),
+                    name, Cat("1 to ", kMaxNameBytes, " bytes"));
   };
   named(variable.has_input(), variable.input(), "input");
   named(variable.has_env(), variable.env(), "env");
+  CheckFetched(variable, path, problems);
   if (variable.source_case() == v1::WorkflowVariable::SOURCE_NOT_SET &&
       !variable.has_default_value()) {
-    problems.Add(path, "got no source, want one of text, input, env, step_output, fragment");
+    problems.Add(path,
+                 "got no source, want one of text, input, env, step_output, fragment, "
+                 "script, http");
   }
 }
 
 }  // namespace
 
+void CheckDuration(const google::protobuf::Duration& duration, const std::string& path,
+                   Problems& problems) {
+  if (duration.seconds() < 0 || duration.nanos() < 0 || duration.seconds() > kMaxSeconds) {
+    problems.Add(path, Cat("got ", duration.seconds(), " s, want 0 to ", kMaxSeconds, " s"));
+  }
+}
+
+void CheckSize(std::string_view text, std::size_t most, const std::string& path,
+               Problems& problems) {
+  if (text.size() > most) {
+    problems.Add(path, Cat("got ", text.size(), " bytes, want at most ", most));
+  }
+}
+
+void CheckCount(int count, int least, int most, const std::string& path, Problems& problems) {
+  if (count < least || count > most) {
+    problems.Add(path, Cat("got ", count, " of them, want ", least, " to ", most));
+  }
+}
+
+void CheckPattern(const std::string& pattern, const std::string& path, Problems& problems) {
+  CheckSize(pattern, kMaxPattern, path, problems);
+  const re2::RE2 compiled(pattern.substr(0, kMaxPattern), re2::RE2::Quiet);
+  problems.Expect(compiled.ok(), path, pattern, Cat("a regular expression: ", compiled.error()));
+}
+
+void CheckCommand(const v1::CommandStep& command, const std::string& path, Problems& problems) {
+  CheckArguments(command.argv(), path + ".argv", problems);
+  problems.Expect(IsInside(command.directory()), path + ".directory", command.directory(),
+                  "a folder under the workspace");
+  CheckPattern(command.success_pattern(), path + ".success_pattern", problems);
+  CheckCount(command.success_codes_size(), 0, kMaxListed, path + ".success_codes", problems);
+  for (int i = 0; i < command.success_codes_size(); ++i) {
+    problems.ExpectWithin(command.success_codes(i), kMaxExitCode,
+                          ItemPath(path + ".success_codes", i));
+  }
+}
+
 void CheckFields(const v1::Workflow& workflow, Problems& problems) {
   problems.Expect(IsWorkflowName(workflow.name()), "name", workflow.name(), "[a-z][a-z0-9-]{0,62}");
   CheckSize(workflow.description(), kMaxDescription, "description", problems);
-  CheckSize(workflow.model(), kMaxName, "model", problems);
+  CheckSize(workflow.model(), kMaxNameBytes, "model", problems);
   problems.ExpectWithin(workflow.max_retries(), kMaxCounter, "max_retries");
   problems.ExpectWithin(workflow.max_cost_microusd(), kMaxCost, "max_cost_microusd");
   CheckDuration(workflow.timeout(), "timeout", problems);
@@ -347,6 +351,7 @@ void CheckFields(const v1::Workflow& workflow, Problems& problems) {
   for (int i = 0; i < workflow.variables_size(); ++i) {
     CheckVariable(workflow.variables(i), ItemPath("variables", i), problems);
   }
+  CheckTriggers(workflow, problems);
 }
 
 }  // namespace capstan::workflow

@@ -1,10 +1,13 @@
+#include <algorithm>
 #include <optional>
 
+#include "core/workflow/loader.h"
 #include "core/workflow/path.h"
 #include "core/workflow/problems.h"
 #include "core/workflow/render.h"
 #include "core/workflow/step_graph.h"
 #include "core/workflow/task_variables.h"
+#include "core/workflow/templates.h"
 
 namespace capstan::workflow {
 namespace {
@@ -32,26 +35,28 @@ class ReferenceCheck {
     }
     for (int i = 0; i < workflow_.variables_size(); ++i) CheckVariableUses(i);
     for (int i = 0; i < workflow_.steps_size(); ++i) CheckStep(i);
+    for (int i = 0; i < workflow_.triggers_size(); ++i) CheckTrigger(i);
   }
 
  private:
   void CheckVariableName(int index) {
     const v1::WorkflowVariable& variable = workflow_.variables(index);
     const std::string path = ItemPath("variables", index) + ".name";
-    problems_.Expect(!IsTaskVariable(variable.name()), path, variable.name(),
-                     "a name that no variable of the task has");
+    problems_.Expect(!IsTaskVariable(variable.name()) && !IsEndVariable(variable.name()), path,
+                     variable.name(), "a name that no variable of the task has");
     problems_.Expect(variables_.emplace(variable.name(), &variable).second, path, variable.name(),
                      "a name that no other variable has");
   }
 
   void CheckOutputVariable(int index) {
     const v1::WorkflowStep& step = workflow_.steps(index);
-    const std::string& name = step.command().output_variable();
+    const std::string& name = OutputVariable(step);
     if (name.empty()) return;
-    const std::string path = ItemPath("steps", index) + ".command.output_variable";
+    const std::string path =
+        ItemPath("steps", index) + (step.has_http() ? ".http" : ".command") + ".output_variable";
     problems_.Expect(IsVariableName(name), path, name, "[A-Z][A-Z0-9_]{0,62}");
-    const bool is_new = !IsTaskVariable(name) && variables_.count(name) == 0 &&
-                        outputs_.emplace(name, step.name()).second;
+    const bool is_new = !IsTaskVariable(name) && !IsEndVariable(name) &&
+                        variables_.count(name) == 0 && outputs_.emplace(name, step.name()).second;
     problems_.Expect(is_new, path, name, "a name that no other variable has");
   }
 
@@ -64,15 +69,20 @@ class ReferenceCheck {
   // References in a variable's source.
   static std::vector<std::string> UsesOf(const v1::WorkflowVariable& variable) {
     if (variable.has_step_output()) return {"steps." + variable.step_output()};
-    if (!variable.has_text()) return {};
-    absl::StatusOr<std::vector<std::string>> uses = References(variable.text());
-    return uses.ok() ? *std::move(uses) : std::vector<std::string>();
+    std::vector<std::string> all;
+    EachTemplate(variable, "", [&](const std::string&, const std::string& text) {
+      const absl::StatusOr<std::vector<std::string>> uses = References(text);
+      if (uses.ok()) all.insert(all.end(), uses->begin(), uses->end());
+    });
+    return all;
   }
 
   void CheckVariableUses(int index) {
     const v1::WorkflowVariable& variable = workflow_.variables(index);
     const std::string path = ItemPath("variables", index);
-    if (variable.has_text()) CheckTemplate(variable.text(), nullptr, path + ".text");
+    EachTemplate(variable, path, [&](const std::string& at, const std::string& text) {
+      CheckTemplate(text, nullptr, at);
+    });
     if (!variable.has_step_output()) return;
     const std::string reference = "steps." + variable.step_output();
     const bool is_path = CheckReference(reference).ok();
@@ -84,31 +94,53 @@ class ReferenceCheck {
   void CheckStep(int index) {
     const v1::WorkflowStep& step = workflow_.steps(index);
     const std::string path = ItemPath("steps", index);
-    if (step.has_llm()) {
-      CheckTemplate(step.llm().prompt(), &step, path + ".llm.prompt");
-      CheckTemplate(step.llm().system_prompt(), &step, path + ".llm.system_prompt");
-    }
-    CheckTemplates(step.command().argv(), step, path + ".command.argv");
-    for (const auto& [name, value] : step.action().parameters().fields())
-      CheckTemplate(value.string_value(), &step, Cat(path, ".action.parameters.", name));
-    for (int i = 0; i < step.checks_size(); ++i) {
-      const std::string check = ItemPath(path + ".checks", i);
-      CheckTemplates(step.checks(i).argv(), step, check + ".argv");
-      CheckTemplate(step.checks(i).judge().prompt(), &step, check + ".judge.prompt",
-                    /*after_it=*/true);
-    }
+    EachTemplate(step, path, [&](const std::string& at, const std::string& text) {
+      // What has come of the step is judged.
+      CheckTemplate(text, &step, at, /*after_it=*/absl::EndsWith(at, ".judge.prompt"));
+    });
+    EachTemplate(step.gate(), path + ".gate", [&](const std::string& at, const std::string& text) {
+      CheckTemplate(text, &step, at);
+    });
     CheckConditionOf(step.condition(), step, false, path + ".condition");
     // Criteria of a reaction are looked at when the step has ended.
     CheckConditionOf(step.gate().criteria(), step,
                      step.gate().mode() == v1::StepGate::MODE_REACTION, path + ".gate.criteria");
-    CheckTemplate(step.gate().judge().prompt(), &step, path + ".gate.judge.prompt");
-    CheckTemplates(step.gate().script().argv(), step, path + ".gate.script.argv");
     CheckConditionOf(step.loop().condition(), step, true, path + ".loop.condition");
   }
 
-  template <class Texts>
-  void CheckTemplates(const Texts& texts, const v1::WorkflowStep& step, const std::string& path) {
-    for (int i = 0; i < texts.size(); ++i) CheckTemplate(texts[i], &step, ItemPath(path, i));
+  void CheckTrigger(int index) {
+    const v1::WorkflowTrigger& trigger = workflow_.triggers(index);
+    EachTemplate(trigger, ItemPath("triggers", index),
+                 [&](const std::string& path, const std::string& text) {
+                   CheckTriggerTemplate(trigger, path, text);
+                 });
+  }
+
+  void CheckTriggerTemplate(const v1::WorkflowTrigger& trigger, const std::string& path,
+                            const std::string& text) {
+    const absl::StatusOr<std::vector<std::string>> references = References(text);
+    if (!references.ok()) return problems_.Add(path, std::string(references.status().message()));
+    for (const std::string& reference : *references) {
+      if (!IsKnown(reference, path)) continue;
+      const bool at_end = trigger.when() == v1::WorkflowTrigger::WHEN_COMPLETED ||
+                          trigger.when() == v1::WorkflowTrigger::WHEN_FAILED;
+      if (at_end) continue;  // what is not resolved by then is said when it is run
+      CheckNoEnd(reference, path);
+      if (trigger.when() == v1::WorkflowTrigger::WHEN_CREATED) {
+        problems_.Expect(StepsNeeded(reference).empty(), path, reference,
+                         "nothing that a step gives: none has run then");
+        continue;
+      }
+      for (const v1::WorkflowStep& step : workflow_.steps()) {
+        if (IsBefore(trigger, step)) CheckOrder(step, false, reference, path);
+      }
+    }
+  }
+
+  static bool IsBefore(const v1::WorkflowTrigger& trigger, const v1::WorkflowStep& step) {
+    if (step.has_gate_only()) return false;
+    return trigger.steps().empty() || std::find(trigger.steps().begin(), trigger.steps().end(),
+                                                step.name()) != trigger.steps().end();
   }
 
   // `step` uses it; null: a variable does.
@@ -135,6 +167,12 @@ class ReferenceCheck {
     const std::string& field = condition.test().field();
     if (!condition.has_test() || !CheckReference(field).ok()) return;  // said already
     CheckReferenceOf(&step, after_it, field, path + ".test.field");
+    for (const std::string& name : Reached(field)) {
+      const auto variable = variables_.find(name);
+      if (variable == variables_.end() || !IsFetched(*variable->second)) continue;
+      problems_.Expect(false, path + ".test.field", field,
+                       "nothing that a script or a service gives: conditions ask neither");
+    }
   }
 
   // That a reference is known, and can be resolved when `step` uses it: before it runs, or after.
@@ -142,12 +180,26 @@ class ReferenceCheck {
                         const std::string& path) {
     if (!IsKnown(reference, path)) return;
     if (step == nullptr) return;  // whether it can be resolved depends on who uses the variable
+    CheckNoEnd(reference, path);
+    CheckOrder(*step, after_it, reference, path);
+  }
+
+  // What only the end of a task has.
+  void CheckNoEnd(const std::string& reference, const std::string& path) {
+    for (const std::string& name : Reached(reference)) {
+      problems_.Expect(!IsEndVariable(name), path, name,
+                       "it only in triggers of completed and failed");
+    }
+  }
+
+  void CheckOrder(const v1::WorkflowStep& step, bool after_it, const std::string& reference,
+                  const std::string& path) {
     Names needed = StepsNeeded(reference);
-    if (reference == kSpec && workflow_.requires_spec()) AddWriterOfSpec(*step, needed);
+    if (reference == kSpec && workflow_.requires_spec()) AddWriterOfSpec(step, needed);
     if (needed.empty()) return;
-    const Names before = Reachable(graph_, step->name());
+    const Names before = Reachable(graph_, step.name());
     for (const std::string& name : needed) {
-      if (before.count(name) != 0 || (name == step->name() && after_it)) continue;
+      if (before.count(name) != 0 || (name == step.name() && after_it)) continue;
       problems_.Add(path, Cat("got \"", reference, "\", want it only in steps that depend on \"",
                               name, "\""));
     }
@@ -156,8 +208,8 @@ class ReferenceCheck {
   bool IsKnown(const std::string& reference, const std::string& path) {
     const std::string name = StepOf(reference);
     if (name.empty()) {
-      const bool known = IsTaskVariable(reference) || variables_.count(reference) != 0 ||
-                         outputs_.count(reference) != 0;
+      const bool known = IsTaskVariable(reference) || IsEndVariable(reference) ||
+                         variables_.count(reference) != 0 || outputs_.count(reference) != 0;
       problems_.Expect(known, path, reference, "a variable that something defines");
       return known;
     }
@@ -170,6 +222,21 @@ class ReferenceCheck {
         reference != Cat("steps.", name, ".artifact") || !step->second->artifact().empty();
     problems_.Expect(has_it, path, reference, "a step that keeps an artifact");
     return has_it;
+  }
+
+  // It and all that it is made of.
+  Names Reached(const std::string& reference) const {
+    Names seen = {reference};
+    std::vector<std::string> open = {reference};
+    while (!open.empty()) {
+      const auto variable = variables_.find(open.back());
+      open.pop_back();
+      if (variable == variables_.end()) continue;
+      for (std::string& used : UsesOf(*variable->second)) {
+        if (seen.insert(used).second) open.push_back(std::move(used));
+      }
+    }
+    return seen;
   }
 
   // The steps that must have succeeded for it to have a value.

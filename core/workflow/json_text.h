@@ -1,4 +1,4 @@
-// JSON from strangers, within limits. Internal to this folder.
+// JSON from strangers, within limits.
 #pragma once
 
 #include <string_view>

@@ -254,4 +254,26 @@ int MaxLoops(const v1::StepLoop& loop) {
   return loop.max_loops() > 0 ? loop.max_loops() : kDefaultLoops;
 }
 
+bool IsRepeatable(const v1::HttpStep& http) {
+  return http.repeatable() || http.method() == "GET" || http.method() == "HEAD";
+}
+
+bool IsRepeatable(const v1::WorkflowStep& step) {
+  if (step.has_command()) return step.command().repeatable();
+  return !step.has_http() || IsRepeatable(step.http());
+}
+
+const std::string& OutputVariable(const v1::WorkflowStep& step) {
+  return step.has_http() ? step.http().output_variable() : step.command().output_variable();
+}
+
+v1::HttpStep CallOf(const v1::HttpVariable& variable) {
+  v1::HttpStep call;
+  call.set_method("GET");
+  call.set_url(variable.url());
+  *call.mutable_headers() = variable.headers();
+  *call.mutable_secret_headers() = variable.secret_headers();
+  return call;
+}
+
 }  // namespace capstan::workflow

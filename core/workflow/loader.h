@@ -42,4 +42,16 @@ int MaxIterations(const v1::WorkflowStep& step);
 int MaxRetries(const v1::Workflow& workflow);
 int MaxLoops(const v1::StepLoop& loop);
 
+// Whether it may be sent twice.
+bool IsRepeatable(const v1::HttpStep& http);
+// Whether it may run again when nobody knows how far it came: what changes nothing but the
+// workspace, and what says so of itself.
+bool IsRepeatable(const v1::WorkflowStep& step);
+
+// The variable that gets what it gives; empty: none does.
+const std::string& OutputVariable(const v1::WorkflowStep& step);
+
+// The call that gives a variable its value.
+v1::HttpStep CallOf(const v1::HttpVariable& variable);
+
 }  // namespace capstan::workflow

@@ -48,6 +48,13 @@ void CheckSizes(const v1::Workflow& workflow, Problems& problems);
 // Each field for itself: names, limits, what fits together within a step.
 void CheckFields(const v1::Workflow& workflow, Problems& problems);
 
+// HTTP calls, variables that are fetched, and triggers, each for itself.
+void CheckHttpCall(const v1::HttpStep& http, const std::string& path, Problems& problems);
+void CheckFetched(const v1::WorkflowVariable& variable, const std::string& path,
+                  Problems& problems);
+void CheckTriggers(const v1::Workflow& workflow, Problems& problems);
+void CheckCommand(const v1::CommandStep& command, const std::string& path, Problems& problems);
+
 // A condition and all in it.
 void CheckCondition(const v1::StepCondition& condition, const std::string& path,
                     Problems& problems);
@@ -57,5 +64,20 @@ void CheckGraph(const v1::Workflow& workflow, Problems& problems);
 
 // Variables, and what templates and conditions refer to.
 void CheckReferences(const v1::Workflow& workflow, Problems& problems);
+
+// ---- for all of them
+
+inline constexpr int kMaxArguments = 64;
+inline constexpr int kMaxListed = 64;  // checks, groups, tools, codes
+inline constexpr std::size_t kMaxArgument = 64 * 1024;
+inline constexpr std::size_t kMaxNameBytes = 128;
+
+void CheckDuration(const google::protobuf::Duration& duration, const std::string& path,
+                   Problems& problems);
+void CheckSize(std::string_view text, std::size_t most, const std::string& path,
+               Problems& problems);
+void CheckCount(int count, int least, int most, const std::string& path, Problems& problems);
+// A regular expression.
+void CheckPattern(const std::string& pattern, const std::string& path, Problems& problems);
 
 }  // namespace capstan::workflow

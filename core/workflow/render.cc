@@ -168,6 +168,27 @@ std::string ToText(const json& value) {
   return value.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
+std::string UrlPart(std::string_view text) {
+  constexpr std::string_view kDigits = "0123456789ABCDEF";
+  std::string out;
+  for (const char c : text) {
+    if (absl::ascii_isalnum(c) || std::string_view("-._~").find(c) != std::string_view::npos) {
+      out += c;
+    } else {
+      out += {'%', kDigits[static_cast<unsigned char>(c) >> 4],
+              kDigits[static_cast<unsigned char>(c) & 15]};
+    }
+  }
+  return out;
+}
+
+std::string ToText(const json& value, Escape escape) {
+  if (escape == Escape::kUrl) return UrlPart(ToText(value));
+  if (escape == Escape::kNone || !value.is_string()) return ToText(value);
+  const std::string quoted = value.dump(-1, ' ', false, json::error_handler_t::replace);
+  return quoted.substr(1, quoted.size() - 2);
+}
+
 bool IsSet(const std::optional<json>& value) {
   if (!value.has_value()) return false;
   if (value->is_array() || value->is_object()) return !value->empty();
@@ -182,15 +203,15 @@ bool IsShown(const Node& block, const Values& values) {
   return holds == (block.kind == Node::Kind::kIf);
 }
 
-void RenderNodes(const std::vector<Node>& nodes, const Values& values, std::string& text,
-                 std::set<std::string>& missing) {
+void RenderNodes(const std::vector<Node>& nodes, const Values& values, Escape escape,
+                 std::string& text, std::set<std::string>& missing) {
   for (const Node& node : nodes) {
     if (node.kind == Node::Kind::kLiteral) {
       text += node.text;
     } else if (node.kind != Node::Kind::kReference) {
-      if (IsShown(node, values)) RenderNodes(node.nodes, values, text, missing);
+      if (IsShown(node, values)) RenderNodes(node.nodes, values, escape, text, missing);
     } else if (const std::optional<json> value = Lookup(values, node.text)) {
-      text += ToText(*value);
+      text += ToText(*value, escape);
     } else {
       missing.insert(node.text);
     }
@@ -209,11 +230,11 @@ void AddReferences(const std::vector<Node>& nodes, std::vector<std::string>& ref
 
 }  // namespace
 
-absl::StatusOr<std::string> Render(std::string_view text, const Values& values) {
+absl::StatusOr<std::string> Render(std::string_view text, const Values& values, Escape escape) {
   CAPSTAN_ASSIGN_OR_RETURN(const std::vector<Node> nodes, Parser(text).Parse());
   std::string rendered;
   std::set<std::string> missing;
-  RenderNodes(nodes, values, rendered, missing);
+  RenderNodes(nodes, values, escape, rendered, missing);
   if (!missing.empty()) {
     return absl::FailedPreconditionError(Cat("not resolved: ", absl::StrJoin(missing, ", ")));
   }

@@ -24,10 +24,18 @@ namespace capstan::workflow {
 // Limit of what comes out.
 inline constexpr std::size_t kMaxRenderedBytes = 8 * 1024 * 1024;
 
+// What is made of values that are put in, so that each stays one part of the whole.
+enum class Escape {
+  kNone,
+  kUrl,   // one part of a path or query: all but letters, digits and -._~ as %XX
+  kJson,  // texts as the inside of a JSON string; anything else as JSON
+};
+
 // FAILED_PRECONDITION: it uses something that is not resolved; the message names all of it: no
 // model may be called. Also when the text would be larger than the limit. INVALID_ARGUMENT: not a
 // template.
-absl::StatusOr<std::string> Render(std::string_view text, const Values& values);
+absl::StatusOr<std::string> Render(std::string_view text, const Values& values,
+                                   Escape escape = Escape::kNone);
 
 // Names and paths that a template uses, also in blocks that may not be rendered. INVALID_ARGUMENT
 // with the line: not a template.

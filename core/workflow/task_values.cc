@@ -75,6 +75,11 @@ void AddStep(const StepFacts& step, Variables& variables) {
   SetIfAny("GATE_REASON", step.gate_reason, variables);
   SetIfAny("REVIEW_FINDINGS", step.review_findings, variables);
   SetIfAny("VERIFICATION_RESULTS", step.verification_results, variables);
+  if (!step.end_state.empty()) {
+    variables["TASK_STATE"] = step.end_state;
+    variables["TASK_REASON"] = step.end_reason;
+    variables["TASK_MESSAGE"] = step.end_message;
+  }
   variables.insert(step.outputs.begin(), step.outputs.end());
 }
 
@@ -115,7 +120,7 @@ std::vector<const v1::WorkflowVariable*> InOrder(const v1::Workflow& workflow) {
 }
 
 std::optional<std::string> Resolve(const v1::WorkflowVariable& variable, const TaskFacts& task,
-                                   const Values& values) {
+                                   const StepFacts& step, const Values& values) {
   switch (variable.source_case()) {
     case v1::WorkflowVariable::kText: {
       absl::StatusOr<std::string> text = Render(variable.text(), values);
@@ -130,6 +135,9 @@ std::optional<std::string> Resolve(const v1::WorkflowVariable& variable, const T
       return StepOutput(variable.step_output(), values);
     case v1::WorkflowVariable::kFragment:
       return variable.fragment();
+    case v1::WorkflowVariable::kScript:
+    case v1::WorkflowVariable::kHttp:
+      return TextOf(step.fetched, variable.name());
     default:
       return std::nullopt;
   }
@@ -148,7 +156,7 @@ Values BuildValues(const v1::Workflow& workflow, const TaskFacts& task, const St
              ArtifactText(workflow, task, steps, std::string(entry.artifact)), values.variables);
   }
   for (const v1::WorkflowVariable* variable : InOrder(workflow)) {
-    std::optional<std::string> text = Resolve(*variable, task, values);
+    std::optional<std::string> text = Resolve(*variable, task, step, values);
     if (!text.has_value() && variable->has_default_value()) text = variable->default_value();
     if (text.has_value()) values.variables[variable->name()] = *std::move(text);
   }

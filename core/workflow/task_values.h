@@ -55,8 +55,19 @@ struct StepFacts {
   // The answer of the last step that did; empty: none.
   std::string review_findings = {};
   std::string verification_results = {};
-  // What command steps that have succeeded left in their output_variable.
+  // What command and HTTP steps that have succeeded left in their output_variable.
   std::map<std::string, std::string> outputs = {};
+  // What scripts and services gave, by variable.
+  std::map<std::string, std::string> fetched = {};
+  // Of a task at its end (TASK_STATE, …); empty: it goes on.
+  std::string end_state = {};
+  std::string end_reason = {};
+  std::string end_message = {};
+};
+
+struct Facts {
+  TaskFacts task;
+  StepFacts step;
 };
 
 // `steps` as in Values.steps. An artifact or an answer counts only while its step's state is

@@ -42,6 +42,13 @@ inline constexpr TaskVariable kTaskVariables[] = {
     {"SUCCESS_CRITERIA", "The task's criteria, one a line: \"- id: text\""},
 };
 
+// Beside those, for what is run when the task is at its end.
+inline constexpr TaskVariable kEndVariables[] = {
+    {"TASK_STATE", "\"succeeded\", \"failed\" or \"cancelled\""},
+    {"TASK_REASON", "Of a task that failed: STEP_FAILED, TIMED_OUT, …; otherwise empty"},
+    {"TASK_MESSAGE", "Why, for a person; empty for one that succeeded"},
+};
+
 // Artifacts with a variable of their own.
 struct ArtifactVariable {
   std::string_view artifact;
@@ -56,6 +63,11 @@ inline constexpr ArtifactVariable kArtifactVariables[] = {
 
 constexpr bool IsTaskVariable(std::string_view name) {
   return std::any_of(std::begin(kTaskVariables), std::end(kTaskVariables),
+                     [name](const TaskVariable& variable) { return variable.name == name; });
+}
+
+constexpr bool IsEndVariable(std::string_view name) {
+  return std::any_of(std::begin(kEndVariables), std::end(kEndVariables),
                      [name](const TaskVariable& variable) { return variable.name == name; });
 }
 

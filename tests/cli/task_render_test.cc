@@ -64,6 +64,11 @@ TEST(TaskEventTest, FailuresWaysBackAndPausesSayWhy) {
                  "'shop' overridden: true }"),
             "budget    $5.00 of $5.00 is spent by project shop this month; the task goes on "
             "beyond it");
+  EXPECT_EQ(Said("trigger_ran { trigger: 'ready' step: 'a' result: RESULT_REJECTED message: 'no' "
+                 "duration { seconds: 2 } }"),
+            "trigger   ready before a rejected after 2s: no");
+  EXPECT_EQ(Said("trigger_ran { trigger: 'audit' result: RESULT_PASSED }"),
+            "trigger   audit passed");
   EXPECT_EQ(Said("pause_requested { caller: 'anna' reason: 'lunch' }"),
             "pause     asked for by anna: lunch");
   EXPECT_EQ(Said("pause_requested { caller: 'anna' resume: true }"), "pause     ended by anna");

@@ -37,6 +37,9 @@ constexpr char kWorkflow[] = R"(
 name: crashing
 max_cost_microusd: 100000
 checkpoint: every_iteration
+triggers:
+  - {name: begin, when: created, command: {argv: [test, -d, .], repeatable: true}}
+  - {name: end, when: completed, command: {argv: [test, -e, three.txt], repeatable: true}}
 steps:
   - name: spec
     artifact: spec
@@ -91,6 +94,17 @@ std::vector<std::string> Iterations(const Outcome& outcome) {
     if (!event.has_iteration_finished() || !ended) continue;
     out.push_back(absl::StrCat(one.step(), " ", one.iteration(), " ",
                                IterationFinished::Status_Name(one.status())));
+  }
+  return out;
+}
+
+// "begin RESULT_PASSED".
+std::vector<std::string> Triggers(const Outcome& outcome) {
+  std::vector<std::string> out;
+  for (const ExecutionEvent& event : outcome.events) {
+    const v1::TriggerRan& ran = event.trigger_ran();
+    if (event.has_trigger_ran())
+      out.push_back(absl::StrCat(ran.trigger(), " ", v1::TriggerRan::Result_Name(ran.result())));
   }
   return out;
 }
@@ -164,6 +178,7 @@ std::vector<std::string> Compare(const Outcome& baseline, const Outcome& got) {
     problems.push_back(absl::StrCat("it did not succeed: ", got.task.message()));
   differ("iterations", absl::StrJoin(Iterations(baseline), ", "),
          absl::StrJoin(Iterations(got), ", "));
+  differ("triggers", "begin RESULT_PASSED, end RESULT_PASSED", absl::StrJoin(Triggers(got), ", "));
   differ("work", baseline.tree, got.tree);
   if (Lost(got) > 1) problems.push_back(absl::StrCat(Lost(got), " iterations were lost"));
   if (Prompts(got) > Prompts(baseline) + 1)
@@ -201,6 +216,7 @@ TEST(TaskCrashTest, S1_31_I9_AWorkerThatDiesAtAnyMomentCostsAtMostAnIteration) {
   const Outcome baseline = RunOne("");
   ASSERT_EQ(baseline.task.state(), Execution::STATE_SUCCEEDED) << baseline.task.message();
   ASSERT_EQ(Lost(baseline), 0);
+  ASSERT_THAT(Compare(baseline, baseline), IsEmpty());
   const char* const stride_text = std::getenv("CAPSTAN_TASK_CRASH_STRIDE");
   const std::size_t stride = stride_text == nullptr ? 7 : std::strtoul(stride_text, nullptr, 10);
   const std::vector<std::string> moments = Moments(baseline);

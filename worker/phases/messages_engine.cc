@@ -7,8 +7,8 @@
 
 #include "absl/strings/strip.h"
 #include "core/text.h"
+#include "worker/http/http_call.h"
 #include "worker/phases/conversation.h"
-#include "worker/phases/http_post.h"
 #include "worker/phases/json.h"
 #include "worker/phases/message_stream.h"
 #include "worker/phases/provider_error.h"
@@ -20,6 +20,7 @@ namespace capstan::phases {
 namespace {
 
 using Json = nlohmann::json;
+using http::HttpAnswer;
 using End = HttpAnswer::End;
 
 constexpr char kApiVersion[] = "anthropic-version: 2023-06-01";
@@ -342,22 +343,23 @@ class MessagesEngine::Call {
 
   HttpAnswer Post(const std::string& path, const Json& body,
                   const std::function<bool(std::string_view)>& sink) {
-    HttpPost post;
-    post.url = Cat(absl::StripSuffix(options_.base_url, "/"), path);
-    post.headers = {kApiVersion, "content-type: application/json"};
+    http::HttpCall call;
+    call.method = "POST";
+    call.url = Cat(absl::StripSuffix(options_.base_url, "/"), path);
+    call.headers = {kApiVersion, "content-type: application/json"};
     if (IsTraceparent(request_.traceparent)) {
-      post.headers.push_back(Cat("traceparent: ", request_.traceparent));
+      call.headers.push_back(Cat("traceparent: ", request_.traceparent));
     }
     if (!options_.api_key_file.empty()) {
       absl::StatusOr<std::string> key = ReadKeyFile(options_.api_key_file);
       if (!key.ok()) return NoKey(key.status());
-      post.headers.push_back(Cat("x-api-key: ", *key));
+      call.headers.push_back(Cat("x-api-key: ", *key));
     }
-    post.body = JsonText(body);
-    post.ca_file = options_.ca_file;
-    post.deadline = deadline_;
-    post.stall = request_.stall;
-    return Perform(post, clock_, sink, stop_);
+    call.body = JsonText(body);
+    call.ca_file = options_.ca_file;
+    call.deadline = deadline_;
+    call.stall = request_.stall;
+    return http::Perform(call, clock_, sink, stop_);
   }
 
   // As if the provider had said so: it is judged in one place.

@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "core/text.h"
+#include "worker/http/http_call.h"
 #include "worker/phases/json.h"
 
 namespace capstan::phases {
@@ -99,11 +100,7 @@ std::optional<absl::Duration> RetryAfter(const std::map<std::string, std::string
       found != headers.end() && absl::SimpleAtod(found->second, &number) && number >= 0) {
     return absl::Milliseconds(number);
   }
-  if (auto found = headers.find("retry-after");
-      found != headers.end() && absl::SimpleAtod(found->second, &number) && number >= 0) {
-    return absl::Seconds(number);
-  }
-  return std::nullopt;
+  return http::RetryAfter(headers);
 }
 
 absl::Duration Backoff(int tries, double random) {

@@ -6,6 +6,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "core/status_macros.h"
 #include "core/utf8.h"
 #include "core/workflow/render.h"
 #include "worker/process/warnings.h"
@@ -21,30 +22,6 @@ using End = process::Result::End;
 
 constexpr std::size_t kMessageBytes = 1500;
 
-// What is in it beside the answer of a model.
-task::IterationEnded Begin(const StepContext& context) {
-  task::IterationEnded ended;
-  ended.step = context.run.step;
-  ended.attempt = context.run.attempt;
-  ended.iteration = context.run.iteration;
-  return ended;
-}
-
-// Why a program's end is no success; empty: it is one.
-std::string Complaint(const CommandStep& command, const ProgramRun& run) {
-  if (run.result.end != End::kExited) return EndText(run.result);
-  const bool code_fits =
-      command.success_codes().empty()
-          ? run.result.exit_code == 0
-          : std::find(command.success_codes().begin(), command.success_codes().end(),
-                      run.result.exit_code) != command.success_codes().end();
-  if (!code_fits) return EndText(run.result);
-  if (command.success_pattern().empty()) return "";
-  const RE2 pattern(command.success_pattern());
-  if (RE2::PartialMatch(run.output, pattern)) return "";
-  return absl::StrCat("its output does not match ", command.success_pattern());
-}
-
 class CommandStepKind final : public StepKind {
  public:
   explicit CommandStepKind(const StepTools& tools) : tools_(tools) {}
@@ -52,7 +29,7 @@ class CommandStepKind final : public StepKind {
   StepResult Work(const StepContext& context, IterationTranscript& transcript,
                   std::stop_token stop) override {
     StepResult result;
-    result.ended = Begin(context);
+    result.ended = EndOf(context);
     const std::optional<ProgramRun> run =
         RunCommand(tools_, context, context.definition->command(), transcript, stop, result.ended);
     const bool ended = run.has_value() && run->result.end != End::kStopped &&
@@ -89,7 +66,7 @@ class CheckStepKind final : public StepKind {
   StepResult Work(const StepContext& context, IterationTranscript& transcript,
                   std::stop_token stop) override {
     StepResult result;
-    result.ended = Begin(context);
+    result.ended = EndOf(context);
     RunChecks(tools_, context, transcript, stop, result.ended);
     if (stop.stop_requested()) {
       result.ended.status = IterationFinished::STATUS_STOPPED;
@@ -114,18 +91,14 @@ class CheckStepKind final : public StepKind {
 std::optional<ProgramRun> RunCommand(const StepTools& tools, const StepContext& context,
                                      const CommandStep& command, IterationTranscript& transcript,
                                      std::stop_token stop, task::IterationEnded& ended) {
-  std::vector<std::string> argv;
-  for (const std::string& argument : command.argv()) {
-    absl::StatusOr<std::string> text = workflow::Render(argument, context.values);
-    if (!text.ok()) {
-      ended.reason = Execution::FAILURE_REASON_CONFIGURATION;
-      ended.error = "UNRESOLVED";
-      ended.message = std::string(text.status().message());
-      return std::nullopt;
-    }
-    argv.push_back(*std::move(text));
+  absl::StatusOr<std::vector<std::string>> argv = RenderArgv(command, context.values);
+  if (!argv.ok()) {
+    ended.reason = Execution::FAILURE_REASON_CONFIGURATION;
+    ended.error = "UNRESOLVED";
+    ended.message = std::string(argv.status().message());
+    return std::nullopt;
   }
-  ProgramRun run = RunProgram(tools, context, std::move(argv), command.directory(),
+  ProgramRun run = RunProgram(tools, context, *std::move(argv), command.directory(),
                               context.run.timeout, transcript, stop);
   ended.warnings = process::Warnings(run.result);
   if (run.result.end == End::kStopped) {
@@ -148,6 +121,29 @@ std::optional<ProgramRun> RunCommand(const StepTools& tools, const StepContext& 
   ended.message = complaint;
   ended.feedback = absl::StrCat(complaint, "\n", std::string(Tail(run.output, kMessageBytes)));
   return run;
+}
+
+absl::StatusOr<std::vector<std::string>> RenderArgv(const CommandStep& command,
+                                                    const workflow::Values& values) {
+  std::vector<std::string> argv;
+  for (const std::string& argument : command.argv()) {
+    CAPSTAN_ASSIGN_OR_RETURN(argv.emplace_back(), workflow::Render(argument, values));
+  }
+  return argv;
+}
+
+std::string Complaint(const CommandStep& command, const ProgramRun& run) {
+  if (run.result.end != End::kExited) return EndText(run.result);
+  const bool code_fits =
+      command.success_codes().empty()
+          ? run.result.exit_code == 0
+          : std::find(command.success_codes().begin(), command.success_codes().end(),
+                      run.result.exit_code) != command.success_codes().end();
+  if (!code_fits) return EndText(run.result);
+  if (command.success_pattern().empty()) return "";
+  const RE2 pattern(command.success_pattern());
+  if (RE2::PartialMatch(run.output, pattern)) return "";
+  return absl::StrCat("its output does not match ", command.success_pattern());
 }
 
 std::unique_ptr<StepKind> MakeCommandStep(const StepTools& tools) {

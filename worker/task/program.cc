@@ -132,12 +132,18 @@ CheckResult RunCheck(const StepTools& tools, const StepContext& context, const Q
 
 }  // namespace
 
+task::IterationEnded EndOf(const StepContext& context) {
+  task::IterationEnded ended;
+  ended.step = context.run.step;
+  ended.attempt = context.run.attempt;
+  ended.iteration = context.run.iteration;
+  return ended;
+}
+
 StepResult Failure(const StepContext& context, Execution::FailureReason reason, std::string error,
                    std::string message) {
   StepResult result;
-  result.ended.step = context.run.step;
-  result.ended.attempt = context.run.attempt;
-  result.ended.iteration = context.run.iteration;
+  result.ended = EndOf(context);
   result.ended.status = v1::IterationFinished::STATUS_ERROR;
   result.ended.reason = reason;
   result.ended.error = std::move(error);
@@ -182,14 +188,11 @@ std::string EndText(const process::Result& result) {
   return "";
 }
 
-ProgramRun RunProgram(const StepTools& tools, const StepContext& context,
-                      std::vector<std::string> argv, const std::string& directory,
-                      absl::Duration timeout, IterationTranscript& transcript,
-                      std::stop_token stop) {
+process::Spec ProgramSpec(const StepTools& tools, const StepContext& context,
+                          std::vector<std::string> argv, absl::Duration timeout) {
   process::Spec spec;
   spec.argv = std::move(argv);
-  spec.directory = directory.empty() ? context.workspace.path()
-                                     : absl::StrCat(context.workspace.path(), "/", directory);
+  spec.directory = context.workspace.path();
   spec.environment = tools.options.environment;
   spec.environment.try_emplace("PATH",
                                "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
@@ -206,6 +209,15 @@ ProgramRun RunProgram(const StepTools& tools, const StepContext& context,
                   .writable = {context.workspace.path()},
                   .readable = tools.options.readable,
                   .network = tools.options.network};
+  return spec;
+}
+
+ProgramRun RunProgram(const StepTools& tools, const StepContext& context,
+                      std::vector<std::string> argv, const std::string& directory,
+                      absl::Duration timeout, IterationTranscript& transcript,
+                      std::stop_token stop) {
+  process::Spec spec = ProgramSpec(tools, context, std::move(argv), timeout);
+  if (!directory.empty()) absl::StrAppend(&spec.directory, "/", directory);
   ProgramRun run;
   std::string end;
   run.result = tools.processes.Run(

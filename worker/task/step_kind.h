@@ -18,10 +18,11 @@
 #include "core/ids.h"
 #include "core/redact.h"
 #include "core/task/task_machine.h"
-#include "core/workflow/values.h"
+#include "core/workflow/task_values.h"
 #include "storage/types.h"
 #include "worker/phases/phase_engine.h"
 #include "worker/process/process.h"
+#include "worker/task/http_calls.h"
 #include "worker/task/transcript.h"
 
 namespace capstan::worker {
@@ -42,6 +43,8 @@ struct StepOptions {
   std::int64_t workspace_bytes = 0;
   std::int64_t workspace_files = 0;
   absl::Duration stall = absl::Minutes(20);
+  // Folder with the scripts that variables may name. Empty: there are none.
+  std::string scripts_dir;
 };
 
 // One iteration, as it is to be worked on. Lives until Work returns.
@@ -49,12 +52,13 @@ struct StepContext {
   ExecutionId id;
   v1::Accepted request;
   std::shared_ptr<const v1::Workflow> workflow;
-  const v1::WorkflowStep* definition = nullptr;  // of it
+  const v1::WorkflowStep* definition = nullptr;  // of it; null: triggers of the whole task
   task::StepRun run;
   engine::v1::TaskState::Step state;
   std::string session;           // to go on with; empty: a new conversation
   std::string session_artifact;  // with its state; empty: none
   std::string session_state;
+  workflow::Facts facts;  // that `values` are made of
   workflow::Values values;
   v1::Workspace workspace;
   std::string kept_work;  // TaskState.kept_work
@@ -83,12 +87,14 @@ struct StepTools {
   const phases::PhaseEngines& engines;
   const Redactor& redactor;
   const catalog::Catalog& catalog;
+  const HttpCalls& http;
   Clock& clock;
   std::function<absl::Time()> database_now;
 };
 
 std::unique_ptr<StepKind> MakeModelStep(const StepTools& tools);
 std::unique_ptr<StepKind> MakeCommandStep(const StepTools& tools);
+std::unique_ptr<StepKind> MakeHttpStep(const StepTools& tools);
 std::unique_ptr<StepKind> MakeCheckStep(const StepTools& tools);
 // What decides the gate of a step: run.iteration is 0.
 std::unique_ptr<StepKind> MakeGate(const StepTools& tools);
@@ -97,7 +103,17 @@ std::unique_ptr<StepKind> MakeGate(const StepTools& tools);
 std::unique_ptr<StepKind> MakeActionStep(const catalog::Catalog& catalog, const Redactor& redactor,
                                          std::function<absl::Time()> database_now);
 
+// Those that have iterations.
+using StepKinds = std::map<v1::WorkflowStep::KindCase, std::unique_ptr<StepKind>>;
+StepKinds MakeStepKinds(const StepTools& tools);
+
+// "llm", "command", …: as definitions write it.
+std::string KindName(const v1::WorkflowStep& step);
+
 // ---- for the kinds
+
+// The end of this iteration, without what came of it.
+task::IterationEnded EndOf(const StepContext& context);
 
 // An iteration that could not be done.
 StepResult Failure(const StepContext& context, v1::Execution::FailureReason reason,
@@ -127,6 +143,17 @@ std::optional<ProgramRun> RunCommand(const StepTools& tools, const StepContext& 
                                      const v1::CommandStep& command,
                                      IterationTranscript& transcript, std::stop_token stop,
                                      task::IterationEnded& ended);
+
+// A program in the workspace: what it may touch, and how much.
+process::Spec ProgramSpec(const StepTools& tools, const StepContext& context,
+                          std::vector<std::string> argv, absl::Duration timeout);
+
+// Program and arguments with their values put in.
+absl::StatusOr<std::vector<std::string>> RenderArgv(const v1::CommandStep& command,
+                                                    const workflow::Values& values);
+
+// Why a program's end is no success; empty: it is one.
+std::string Complaint(const v1::CommandStep& command, const ProgramRun& run);
 
 // "exit code 1", "stopped after 2m".
 std::string EndText(const process::Result& result);

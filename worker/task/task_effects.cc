@@ -1,6 +1,7 @@
 #include "worker/task/task_effects.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -8,7 +9,9 @@
 #include "core/log.h"
 #include "core/status_macros.h"
 #include "core/telemetry/span_names.h"
+#include "core/workflow/loader.h"
 #include "worker/decision_proto.h"
+#include "worker/task/step_kind.h"
 
 namespace capstan::worker {
 namespace {
@@ -17,19 +20,50 @@ using Json = nlohmann::json;
 
 constexpr char kRunTask[] = "RunTask";
 
-const char* KindOf(const v1::WorkflowStep& step) {
-  switch (step.kind_case()) {
-    case v1::WorkflowStep::kLlm:
-      return "llm";
-    case v1::WorkflowStep::kCommand:
-      return "command";
-    case v1::WorkflowStep::kCheck:
-      return "check";
-    case v1::WorkflowStep::kAction:
-      return "action";
-    default:
-      return "gate_only";
+Json ListOf(const google::protobuf::RepeatedPtrField<std::string>& texts) {
+  return std::vector<std::string>(texts.begin(), texts.end());
+}
+
+Json MapOf(const google::protobuf::Map<std::string, std::string>& texts) {
+  return std::map<std::string, std::string>(texts.begin(), texts.end());
+}
+
+Json CallOf(const v1::HttpStep& http) {
+  return {{"method", http.method()},
+          {"url", http.url()},
+          {"headers", MapOf(http.headers())},
+          {"secret_headers", MapOf(http.secret_headers())},
+          {"body", http.body()}};
+}
+
+// Of those that run something.
+Json VariablesOf(const v1::Workflow& workflow) {
+  Json variables = Json::array();
+  for (const v1::WorkflowVariable& variable : workflow.variables()) {
+    if (variable.has_script()) {
+      variables.push_back({{"name", variable.name()},
+                           {"script", variable.script().name()},
+                           {"arguments", ListOf(variable.script().arguments())}});
+    }
+    if (variable.has_http()) {
+      variables.push_back(
+          {{"name", variable.name()}, {"http", CallOf(workflow::CallOf(variable.http()))}});
+    }
   }
+  return variables;
+}
+
+Json TriggersOf(const v1::Workflow& workflow) {
+  Json triggers = Json::array();
+  for (const v1::WorkflowTrigger& trigger : workflow.triggers()) {
+    Json one = {{"name", trigger.name()},
+                {"when", v1::WorkflowTrigger::When_Name(trigger.when())},
+                {"steps", ListOf(trigger.steps())}};
+    if (trigger.has_command()) one["argv"] = ListOf(trigger.command().argv());
+    if (trigger.has_http()) one["http"] = CallOf(trigger.http());
+    triggers.push_back(std::move(one));
+  }
+  return triggers;
 }
 
 // As in the workflow: texts are templates.
@@ -45,10 +79,6 @@ Json ParametersOf(const v1::ActionStep& action) {
     }
   }
   return parameters;
-}
-
-Json TextsOf(const google::protobuf::RepeatedPtrField<std::string>& texts) {
-  return std::vector<std::string>(texts.begin(), texts.end());
 }
 
 Json JudgeOf(const v1::ModelJudgement& judge) {
@@ -68,25 +98,26 @@ Json GateOf(const v1::StepGate& gate) {
                         ? "fail"
                         : WordOf(v1::StepGate::OnReject_Name(gate.on_reject()), "ON_REJECT_")}};
   if (gate.has_judge()) out["judge"] = JudgeOf(gate.judge());
-  if (gate.has_script()) out["script"] = TextsOf(gate.script().argv());
+  if (gate.has_script()) out["script"] = ListOf(gate.script().argv());
   return out;
 }
 
 Json CheckOf(const v1::QualityCheck& check) {
   Json out = {{"name", check.name()}};
-  if (check.argv_size() > 0) out["argv"] = TextsOf(check.argv());
+  if (check.argv_size() > 0) out["argv"] = ListOf(check.argv());
   if (!check.command().empty()) out["command"] = check.command();
   if (check.has_judge()) out["judge"] = JudgeOf(check.judge());
   return out;
 }
 
 Json StepOf(const v1::WorkflowStep& step) {
-  Json one = {{"name", step.name()}, {"kind", KindOf(step)}};
-  if (step.has_command()) one["argv"] = TextsOf(step.command().argv());
+  Json one = {{"name", step.name()}, {"kind", KindName(step)}};
+  if (step.has_command()) one["argv"] = ListOf(step.command().argv());
+  if (step.has_http()) one["http"] = CallOf(step.http());
   if (step.has_llm()) {
     one["model"] = step.llm().model();
     one["engine"] = step.llm().engine();
-    one["tools"] = TextsOf(step.llm().tools());
+    one["tools"] = ListOf(step.llm().tools());
   }
   if (step.has_action()) {
     one["action"] = step.action().action();
@@ -103,7 +134,7 @@ Json ParametersOf(const task::Task& task) {
   Json steps = Json::array();
   for (const v1::WorkflowStep& step : task.workflow->steps()) steps.push_back(StepOf(step));
   Json commands = Json::object();
-  for (const auto& [name, line] : request.commands()) commands[name] = TextsOf(line.argv());
+  for (const auto& [name, line] : request.commands()) commands[name] = ListOf(line.argv());
   return {{"workflow", request.workflow()},
           {"workflow_digest", request.workflow_digest()},
           {"category", request.description().category()},
@@ -115,7 +146,9 @@ Json ParametersOf(const task::Task& task) {
           {"project", request.project()},
           {"budget_override", request.budget_override()},
           {"commands", std::move(commands)},
-          {"steps", std::move(steps)}};
+          {"steps", std::move(steps)},
+          {"variables", VariablesOf(*task.workflow)},
+          {"triggers", TriggersOf(*task.workflow)}};
 }
 
 bool IsUnder(const std::string& path, const std::string& folder) {

@@ -31,15 +31,41 @@ absl::StatusOr<std::string> MakeFolder(const std::string& field, const std::stri
 
 // Contents of key files: what must never be kept or shown.
 std::vector<std::string> SecretsOf(const config::v1::TasksConfig& config) {
+  std::vector<std::string> paths = {config.claude_cli().api_key_file(),
+                                    config.messages_api().api_key_file()};
+  for (const auto& [name, path] : config.http().secret_files()) paths.push_back(path);
   std::vector<std::string> secrets;
-  for (const std::string& path :
-       {config.claude_cli().api_key_file(), config.messages_api().api_key_file()}) {
+  for (const std::string& path : paths) {
     std::ifstream file(path);
     std::string text(std::istreambuf_iterator<char>(file), {});
     absl::StripAsciiWhitespace(&text);
-    if (!text.empty()) secrets.push_back(std::move(text));
+    if (text.empty()) continue;
+    for (std::string& form : SecretForms(text)) secrets.push_back(std::move(form));
   }
   return secrets;
+}
+
+absl::StatusOr<HttpCallOptions> CallsFrom(const config::v1::HttpCallsConfig& config) {
+  HttpCallOptions options;
+  for (const std::string& entry : config.allowed()) {
+    CAPSTAN_ASSIGN_OR_RETURN(options.allowed.emplace_back(), ParseAllowedHost(entry));
+  }
+  options.secret_files = {config.secret_files().begin(), config.secret_files().end()};
+  options.ca_file = config.ca_file();
+  const auto readable = [](const std::string& field, const std::string& path) {
+    if (path.empty() || std::ifstream(path).good()) return absl::OkStatus();
+    return absl::FailedPreconditionError(absl::StrCat(field, ": ", path, " cannot be read"));
+  };
+  CAPSTAN_RETURN_IF_ERROR(readable("tasks.http.ca_file", options.ca_file));
+  for (const auto& [name, path] : options.secret_files)
+    CAPSTAN_RETURN_IF_ERROR(readable(absl::StrCat("tasks.http.secret_files.", name), path));
+  return options;
+}
+
+absl::Status CheckFolder(const std::string& field, const std::string& path) {
+  std::error_code error;
+  if (path.empty() || std::filesystem::is_directory(path, error)) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(field, ": ", path, " is no folder"));
 }
 
 phases::EngineOptions EnginesFrom(const config::v1::WorkerConfig& config,
@@ -87,6 +113,7 @@ StepOptions StepsFrom(const config::v1::TasksConfig& config) {
   options.workspace_bytes = std::int64_t{config.workspace_mib()} << 20;
   options.workspace_files = config.workspace_files();
   options.stall = config::ToDuration(config.stall_timeout());
+  options.scripts_dir = config.scripts_dir();
   return options;
 }
 
@@ -120,6 +147,9 @@ absl::StatusOr<std::unique_ptr<TaskParts>> TaskParts::Make(const config::v1::Wor
   processes.silence = config::ToDuration(config.lease().ttl()) / 2;  // so a worker that hangs
   CAPSTAN_ASSIGN_OR_RETURN(parts->processes_, process::MakeRunner(processes));
   parts->steps_ = StepsFrom(tasks);
+  CAPSTAN_RETURN_IF_ERROR(CheckFolder("tasks.scripts_dir", tasks.scripts_dir()));
+  CAPSTAN_ASSIGN_OR_RETURN(HttpCallOptions calls, CallsFrom(tasks.http()));
+  parts->http_ = std::make_unique<HttpCalls>(std::move(calls), parts->redactor_, around.clock);
   CAPSTAN_ASSIGN_OR_RETURN(parts->engines_, phases::MakeEngines(EnginesFrom(config, homes),
                                                                 *parts->processes_, around.clock));
   for (const auto& engine : parts->engines_)
@@ -133,7 +163,7 @@ absl::StatusOr<std::unique_ptr<TaskParts>> TaskParts::Make(const config::v1::Wor
   parts->runner_ = std::make_unique<TaskRunner>(
       around.committer, around.leases, around.store, *parts->effects_,
       StepTools{parts->steps_, *parts->processes_, parts->by_name_, parts->redactor_,
-                around.catalog, around.clock,
+                around.catalog, *parts->http_, around.clock,
                 [&leases = around.leases] { return leases.DatabaseNow(); }},
       around.held, around.pool, around.clock, around.tracer, around.metrics,
       TaskRunnerOptions{.max_tasks = static_cast<int>(tasks.max_tasks()),

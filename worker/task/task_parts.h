@@ -43,6 +43,7 @@ class TaskParts {
 
   const Redactor redactor_;
   StepOptions steps_;
+  std::unique_ptr<HttpCalls> http_;
   std::unique_ptr<process::Runner> processes_;
   std::vector<std::unique_ptr<phases::PhaseEngine>> engines_;
   phases::PhaseEngines by_name_;

@@ -10,12 +10,31 @@
 #include "core/status_macros.h"
 #include "core/task/step_values.h"
 #include "core/telemetry/span_names.h"
+#include "core/workflow/loader.h"
+#include "core/workflow/templates.h"
 #include "worker/claim.h"
+#include "worker/task/triggers.h"
 
 namespace capstan::worker {
 
 using task::Input;
 using task::Transition;
+
+namespace {
+
+// Its end could not be kept: where it may not be done again, nobody knows its outcome.
+void NotTwice(const StepContext& context, task::IterationEnded& ended) {
+  const bool again = ended.iteration == 0 || workflow::IsRepeatable(*context.definition);
+  if (again || ended.fatal) return;
+  ended.transient = false;
+  ended.reason = v1::Execution::FAILURE_REASON_OUTCOME_UNKNOWN;
+  ended.message = absl::StrCat(
+      "it was carried out, and may not be repeated, but its end could not "
+      "be kept: ",
+      ended.message);
+}
+
+}  // namespace
 
 TaskRunner::TaskRunner(storage::Committer& committer, storage::LeaseStore& leases,
                        storage::TaskStore& store, TaskEffects& effects, StepTools tools,
@@ -34,11 +53,9 @@ TaskRunner::TaskRunner(storage::Committer& committer, storage::LeaseStore& lease
       metrics_(metrics),
       options_(std::move(options)),
       definitions_(store),
-      model_step_(MakeModelStep(tools_)),
-      command_step_(MakeCommandStep(tools_)),
-      check_step_(MakeCheckStep(tools_)),
-      gate_(MakeGate(tools_)),
-      action_step_(MakeActionStep(tools_.catalog, tools_.redactor, tools_.database_now)) {}
+      variables_(tools_),
+      kinds_(MakeStepKinds(tools_)),
+      gate_(MakeGate(tools_)) {}
 
 TaskRunner::~TaskRunner() { AwaitIdle(); }
 
@@ -246,36 +263,59 @@ std::optional<TaskRunner::Fed> TaskRunner::Perform(const RunPtr& run,
     return fed;
   }
   if (transition.prepare) return Fed{.input = effects_.Prepare(run->id, run->task)};
-  if (transition.put_away) {
-    return Fed{.input = effects_.PutAway(run->id, run->task, !run->task.data.has_ending())};
-  }
+  if (transition.put_away) return StartPutAway(run);
+  if (transition.triggers) StartTriggers(run);
   return std::nullopt;
 }
 
 // ---- iterations
 
-void TaskRunner::StartIteration(const RunPtr& run, const task::StepRun& step) {
+void TaskRunner::Launch(const RunPtr& run, const WorkName& name, int attempt, int iteration,
+                        const std::function<Job()>& prepare, std::shared_ptr<int> must_end) {
   std::stop_token stop;
   {
     absl::MutexLock lock(&mu_);
-    auto [place, added] = run->working.try_emplace({step.step, step.iteration == 0});
+    auto [place, added] = run->working.try_emplace(name);
     Working& working = place->second;
-    if (!added && working.attempt == step.attempt && working.iteration == step.iteration) return;
+    if (!added && working.attempt == attempt && working.iteration == iteration) return;
     if (!added) working.stop.request_stop();  // of an attempt that does not count any more
-    working = {step.attempt, step.iteration, std::stop_source()};
+    working = {attempt, iteration, std::stop_source()};
     stop = working.stop.get_token();
     ++threads_[run->id];
   }
   if (held_.IsDropped(run)) StopAll(*run);  // dropped while it was about to begin
-  StepContext context = ContextOf(*run, step);
-  const bool once = step.iteration != 0 && context.definition->has_command() &&
-                    !context.definition->command().repeatable();
-  std::thread([this, run, context = std::move(context), stop,
-               must_end = once ? unrepeatable_ : nullptr]() mutable {
-    Work(run, std::move(context), stop, std::move(must_end));
+  std::thread([this, run, name, attempt, iteration, job = prepare(), stop,
+               must_end = std::move(must_end)] {
+    Fed fed = job(stop);
+    held_.Post(run, [this, run, name, attempt, iteration, must_end,
+                     fed = std::move(fed)]() mutable {
+      {
+        absl::MutexLock lock(&mu_);
+        const auto found = run->working.find(name);
+        if (found != run->working.end() && found->second.attempt == attempt &&
+            found->second.iteration == iteration) {
+          run->working.erase(found);
+        }
+      }
+      Feed(run, std::move(fed));
+    });
     absl::MutexLock lock(&mu_);
     if (--threads_[run->id] == 0) threads_.erase(run->id);
   }).detach();  // AwaitIdle waits for it
+}
+
+void TaskRunner::StartIteration(const RunPtr& run, const task::StepRun& step) {
+  const bool is_gate = step.iteration == 0;
+  StepContext context = ContextOf(*run, step);
+  const bool once = !is_gate && !workflow::IsRepeatable(*context.definition);
+  Launch(
+      run, {step.step, is_gate}, step.attempt, step.iteration,
+      [&] {
+        return [this, run, context = std::move(context)](std::stop_token stop) {
+          return Work(run, context, stop);
+        };
+      },
+      once ? unrepeatable_ : nullptr);
 }
 
 void TaskRunner::StopIteration(const RunPtr& run, const WorkName& name) {
@@ -303,11 +343,18 @@ void TaskRunner::StopAll(Run& run) {
   for (auto& [step, working] : run.working) working.stop.request_stop();
 }
 
-StepContext TaskRunner::ContextOf(const Run& run, const task::StepRun& step) const {
+StepContext TaskRunner::ContextOf(const Run& run) const {
   StepContext context;
   context.id = run.id;
   context.request = run.task.request;
   context.workflow = run.workflow;
+  context.workspace = run.task.data.workspace();
+  context.kept_work = run.task.data.kept_work();
+  return context;
+}
+
+StepContext TaskRunner::ContextOf(const Run& run, const task::StepRun& step) const {
+  StepContext context = ContextOf(run);
   for (const v1::WorkflowStep& one : run.workflow->steps()) {
     if (one.name() == step.step) context.definition = &one;
   }
@@ -326,25 +373,14 @@ StepContext TaskRunner::ContextOf(const Run& run, const task::StepRun& step) con
     context.session = run.task.data.session();
     context.session_artifact = run.task.data.session_artifact();
   }
-  context.workspace = run.task.data.workspace();
-  context.kept_work = run.task.data.kept_work();
-  context.correlation_id = run.task.correlation_id;
-  context.values = task::ValuesFor(run.task, run.task.data, run.task.steps, context.state);
+  context.facts = task::FactsFor(run.task, run.task.data, run.task.steps, context.state);
+  context.values =
+      workflow::BuildValues(*run.workflow, context.facts.task, context.facts.step, run.task.steps);
   return context;
 }
 
-StepKind& TaskRunner::KindOf(const StepContext& context) const {
-  const v1::WorkflowStep& step = *context.definition;
-  if (context.run.iteration == 0) return *gate_;
-  if (step.has_llm()) return *model_step_;
-  if (step.has_command()) return *command_step_;
-  if (step.has_action()) return *action_step_;
-  return *check_step_;
-}
-
 // On a thread of its own.
-void TaskRunner::Work(const RunPtr& run, StepContext context, std::stop_token stop,
-                      std::shared_ptr<int> must_end) {
+TaskRunner::Fed TaskRunner::Work(const RunPtr& run, StepContext context, std::stop_token stop) {
   const absl::Duration began = clock_.BootTime();
   telemetry::Span span = tracer_.StartSpan(
       telemetry::kSpanStep,
@@ -360,21 +396,9 @@ void TaskRunner::Work(const RunPtr& run, StepContext context, std::stop_token st
     if (one.name == result.ended.answer_artifact) result.ended.answer_digest = Sha256Hex(one.body);
     if (one.name == result.ended.text_artifact) result.ended.text_digest = Sha256Hex(one.body);
   }
-  Fed fed{.input = std::move(result.ended),
+  return {.input = std::move(result.ended),
           .artifacts = std::move(result.artifacts),
           .child = std::move(result.child)};
-  held_.Post(run, [this, run, step = context.run, fed = std::move(fed),
-                   must_end = std::move(must_end)]() mutable {
-    {
-      absl::MutexLock lock(&mu_);
-      const auto found = run->working.find({step.step, step.iteration == 0});
-      if (found != run->working.end() && found->second.attempt == step.attempt &&
-          found->second.iteration == step.iteration) {
-        run->working.erase(found);
-      }
-    }
-    Feed(run, std::move(fed));
-  });
 }
 
 namespace {
@@ -397,12 +421,9 @@ StepResult TaskRunner::WorkInWorkspace(const RunPtr& run, StepContext& context,
     failed.ended.transient = true;
     return failed;
   };
-  if (context.run.iteration != 0 && context.definition->has_action()) {
-    IterationTranscript none(*run->transcript, tools_.redactor, context.run.step,
-                             context.run.attempt, context.run.iteration);
-    return action_step_->Work(context, none, stop);
-  }
-  if (const absl::Status opened = OpenWorkspace(*run, context); !opened.ok()) {
+  const bool in_workspace = !context.workspace.path().empty();
+  const absl::Status opened = in_workspace ? OpenWorkspace(*run, context) : absl::OkStatus();
+  if (!opened.ok()) {
     StepResult failed = transient("WORKSPACE", opened);
     TakeError(opened, failed.ended);
     return failed;
@@ -414,7 +435,7 @@ StepResult TaskRunner::WorkInWorkspace(const RunPtr& run, StepContext& context,
   }
   IterationTranscript transcript(*run->transcript, tools_.redactor, context.run.step,
                                  context.run.attempt, context.run.iteration);
-  StepResult result = KindOf(context).Work(context, transcript, stop);
+  StepResult result = WorkOn(context, transcript, stop);
   const absl::Status stored = transcript.End();
   if (absl::IsFailedPrecondition(stored)) {
     held_.Drop(run);  // somebody else owns it now
@@ -423,10 +444,61 @@ StepResult TaskRunner::WorkInWorkspace(const RunPtr& run, StepContext& context,
   if (!stored.ok() && result.ended.status != v1::IterationFinished::STATUS_ERROR) {
     StepResult failed = transient("TRANSCRIPT", stored);
     failed.ended.usage = std::move(result.ended.usage);
+    failed.ended.triggers = std::move(result.ended.triggers);
+    NotTwice(context, failed.ended);
     return failed;
   }
-  Checkpoint(*run, context, result);
+  // What an action does is not in the workspace.
+  const bool works_in_it = context.run.iteration == 0 || !context.definition->has_action();
+  if (in_workspace && works_in_it) Checkpoint(*run, context, result);
   return result;
+}
+
+// What comes before an iteration's own work, and that.
+StepResult TaskRunner::WorkOn(StepContext& context, IterationTranscript& transcript,
+                              std::stop_token stop) {
+  std::vector<v1::TriggerRan> triggers;
+  if (context.run.iteration == 1) {
+    triggers = RunTriggers(tools_, variables_, context, v1::WorkflowTrigger::WHEN_BEFORE_STEP,
+                           transcript, stop);
+  }
+  std::vector<std::string> warnings;
+  StepResult result = WorkUnless(task::NoOf(triggers), context, warnings, transcript, stop);
+  result.ended.triggers = std::move(triggers);
+  result.ended.warnings.insert(result.ended.warnings.begin(), warnings.begin(), warnings.end());
+  return result;
+}
+
+StepResult TaskRunner::WorkUnless(const std::optional<std::string>& no, StepContext& context,
+                                  std::vector<std::string>& warnings,
+                                  IterationTranscript& transcript, std::stop_token stop) {
+  StepResult result;
+  result.ended = EndOf(context);
+  if (no.has_value()) {
+    result.ended.status = v1::IterationFinished::STATUS_FAILED;
+    result.ended.reason = v1::Execution::FAILURE_REASON_PRECONDITION_FAILED;
+    result.ended.message = *no;
+    return result;
+  }
+  const bool is_gate = context.run.iteration == 0;
+  const std::vector<const v1::WorkflowVariable*> wanted =
+      is_gate ? workflow::FetchedFor(*context.workflow, context.definition->gate())
+              : workflow::FetchedFor(*context.workflow, *context.definition);
+  const std::optional<VariableProblem> problem =
+      variables_.Fetch(wanted, context, transcript, stop, warnings);
+  if (stop.stop_requested()) {
+    result.ended.status = v1::IterationFinished::STATUS_STOPPED;
+    result.ended.message = "stopped";
+    return result;
+  }
+  if (problem.has_value()) {
+    result =
+        Failure(context, v1::Execution::FAILURE_REASON_CONFIGURATION, "VARIABLE", problem->message);
+    result.ended.transient = problem->transient;
+    return result;
+  }
+  StepKind& kind = is_gate ? *gate_ : *kinds_.at(context.definition->kind_case());
+  return kind.Work(context, transcript, stop);
 }
 
 // Once for each holder: what an earlier one left is kept, and the work is as its branch has it.
@@ -474,6 +546,7 @@ void TaskRunner::Checkpoint(Run& run, const StepContext& context, StepResult& re
   ended.error = "CHECKPOINT";
   ended.message = std::string(kept.status().message());
   TakeError(kept.status(), ended);
+  NotTwice(context, ended);
 }
 
 // One line a task.

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -28,6 +29,7 @@
 #include "worker/task/step_kind.h"
 #include "worker/task/task_effects.h"
 #include "worker/task/transcript.h"
+#include "worker/task/variables.h"
 
 namespace capstan::worker {
 
@@ -63,7 +65,7 @@ class TaskRunner final : public Advancer {
  private:
   // The step, and whether it is its gate that is worked on: both can be at the same time.
   using WorkName = std::pair<std::string, bool>;
-  // An iteration that is being worked on.
+  // An iteration that is being worked on, or what is run beside them.
   struct Working {
     int attempt = 0;
     int iteration = 0;
@@ -122,18 +124,30 @@ class TaskRunner final : public Advancer {
   std::optional<Fed> Perform(const RunPtr& run, const task::Transition& transition);
   void Finished(const RunPtr& run, const task::Transition& transition);
 
+  // A thread for work of a name, unless the very same is being done already. `prepare` is called at
+  // once, what it gives on the thread; what comes of that is fed in. `must_end`: held until it is
+  // stored.
+  using Job = std::function<Fed(std::stop_token stop)>;
+  void Launch(const RunPtr& run, const WorkName& name, int attempt, int iteration,
+              const std::function<Job()>& prepare, std::shared_ptr<int> must_end = nullptr);
   void StartIteration(const RunPtr& run, const task::StepRun& step);
+  void StartTriggers(const RunPtr& run);
+  std::optional<Fed> StartPutAway(const RunPtr& run);
+  std::vector<v1::TriggerRan> RunTriggersOf(const RunPtr& run, StepContext context,
+                                            v1::WorkflowTrigger::When when, std::stop_token stop);
   void StopIteration(const RunPtr& run, const WorkName& name);
   void StopAll(Run& run);
+  StepContext ContextOf(const Run& run) const;
   StepContext ContextOf(const Run& run, const task::StepRun& step) const;
-  // `must_end`: held until its end is stored.
-  void Work(const RunPtr& run, StepContext context, std::stop_token stop,
-            std::shared_ptr<int> must_end);
+  Fed Work(const RunPtr& run, StepContext context, std::stop_token stop);
   StepResult WorkInWorkspace(const RunPtr& run, StepContext& context, std::stop_token stop);
+  StepResult WorkOn(StepContext& context, IterationTranscript& transcript, std::stop_token stop);
+  StepResult WorkUnless(const std::optional<std::string>& no, StepContext& context,
+                        std::vector<std::string>& warnings, IterationTranscript& transcript,
+                        std::stop_token stop);
   absl::Status OpenWorkspace(Run& run, const StepContext& context);
   static bool RunsScript(const StepContext& context);
   void Checkpoint(Run& run, const StepContext& context, StepResult& result);
-  StepKind& KindOf(const StepContext& context) const;
   bool NoneWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return threads_.empty(); }
 
   storage::Committer& committer_;
@@ -148,8 +162,9 @@ class TaskRunner final : public Advancer {
   telemetry::WorkerMetrics& metrics_;
   const TaskRunnerOptions options_;
   Definitions definitions_;
-  const std::unique_ptr<StepKind> model_step_, command_step_, check_step_, gate_,
-      action_step_;
+  VariableSources variables_;
+  const StepKinds kinds_;
+  const std::unique_ptr<StepKind> gate_;
 
   std::atomic<bool> leaving_ = false;
   // Shared with the programs that may not be run again, as long as they must not be stopped.

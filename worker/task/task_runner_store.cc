@@ -79,15 +79,11 @@ std::optional<storage::BudgetStep> BudgetOf(const task::Task& task, const Transi
   return step;
 }
 
-std::string KindName(const v1::Workflow& workflow, const std::string& name) {
+std::string KindOf(const v1::Workflow& workflow, const std::string& name) {
   for (const v1::WorkflowStep& step : workflow.steps()) {
-    if (step.name() == name)
-      return step.has_llm()       ? "llm"
-             : step.has_command() ? "command"
-             : step.has_action()  ? "action"
-                                  : "check";
+    if (step.name() == name) return KindName(step);
   }
-  return "check";
+  return "";
 }
 
 // "complete".
@@ -187,7 +183,7 @@ storage::Commit TaskRunner::CommitOf(const Run& run, const Transition& transitio
                                 *transition.park};
   }
   commit.budget = BudgetOf(run.task, transition);
-  if (!transition.run.empty() || transition.stopped) {
+  if (!transition.run.empty() || transition.triggers || transition.stopped) {
     commit.stop_test = transition.stopped ? storage::Commit::StopTest::kStopped
                                           : storage::Commit::StopTest::kNotStopped;
     commit.launch = LaunchScopeOf();
@@ -238,7 +234,7 @@ void TaskRunner::Count(const Run& run, const Transition& transition) {
   for (const v1::ExecutionEvent& event : transition.events) {
     if (event.has_iteration_finished()) {
       const v1::IterationFinished& one = event.iteration_finished();
-      const std::string kind = one.iteration() == 0 ? "gate" : KindName(*run.workflow, one.step());
+      const std::string kind = one.iteration() == 0 ? "gate" : KindOf(*run.workflow, one.step());
       metrics_.iterations.With({kind, StatusName(one.status())}).Increment();
     }
     if (event.has_budget_warning()) WarnOf(run, event.budget_warning());

@@ -122,6 +122,25 @@ TEST(ValidateWorkerTest, TheDefaultsWithADsnAndAKubeconfigAreValid) {
   EXPECT_OK(ValidateWorker({}));
 }
 
+TEST(ValidateWorkerTest, S4_35_NamesInFullWhomTasksMayCall) {
+  const auto validate = [](Flags changes) {
+    changes.emplace_back("tasks.workspace_dir", "/srv/work");
+    return ValidateWorker(changes);
+  };
+  EXPECT_OK(validate({{"tasks.http.allowed", "api.internal,api.internal:8443,http://[::1]:8080"},
+                      {"tasks.http.secret_files", "token=/secrets/token"},
+                      {"tasks.http.ca_file", "/tls/ca"},
+                      {"tasks.scripts_dir", "/srv/scripts"}}));
+  EXPECT_THAT(validate({{"tasks.http.allowed", "api.internal,*.internal"}}),
+              StatusIs(kInvalid, HasSubstr("tasks.http.allowed: got \"*.internal\"")));
+  EXPECT_THAT(validate({{"tasks.http.secret_files", "token=token"}}),
+              StatusIs(kInvalid, HasSubstr("tasks.http.secret_files.token: got \"token\"")));
+  EXPECT_THAT(validate({{"tasks.http.ca_file", "ca"}}),
+              StatusIs(kInvalid, HasSubstr("tasks.http.ca_file: got \"ca\"")));
+  EXPECT_THAT(validate({{"tasks.scripts_dir", "scripts"}}),
+              StatusIs(kInvalid, HasSubstr("tasks.scripts_dir: got \"scripts\"")));
+}
+
 TEST(ValidateWorkerTest, WantsExactlyOneWayToTheCluster) {
   EXPECT_THAT(ValidateWorker({{"kubernetes.in_cluster", "true"}}),
               StatusIs(kInvalid, HasSubstr("exactly one of kubernetes.kubeconfig")));

@@ -80,6 +80,33 @@ void CheckRuns(const Transition& transition, const World& world) {
   }
 }
 
+bool HasTriggers(const World& world, v1::WorkflowTrigger::When when) {
+  return std::any_of(world.run.workflow.triggers().begin(), world.run.workflow.triggers().end(),
+                     [&](const auto& trigger) { return trigger.when() == when; });
+}
+
+// Those of its creation: in its workspace, before any step. Those of its completion: when no step
+// is left.
+void CheckTriggers(const Transition& transition, const World& world) {
+  const TaskState& data = world.run.task.data;
+  const bool due = HasTriggers(world, v1::WorkflowTrigger::WHEN_CREATED);
+  if (transition.triggers) {
+    ASSERT_FALSE(data.has_ending());
+  }
+  if (transition.triggers && transition.put_away) {
+    ASSERT_TRUE(HasTriggers(world, v1::WorkflowTrigger::WHEN_COMPLETED));
+    ASSERT_EQ(world.run.task.state, Execution::STATE_VERIFYING);
+  } else if (transition.triggers) {
+    ASSERT_TRUE(due);
+    ASSERT_FALSE(data.workspace().path().empty());
+    ASSERT_FALSE(data.created_triggers_ran());
+    ASSERT_EQ(world.run.task.state, Execution::STATE_RUNNING);
+  }
+  if (due && !transition.run.empty()) {
+    ASSERT_TRUE(data.created_triggers_ran()) << "a step runs before the triggers have";
+  }
+}
+
 void CheckSteps(const World& world) {
   const TaskState& data = world.run.task.data;
   int open = 0;
@@ -197,7 +224,8 @@ void CheckPark(const Transition& transition) {
   ASSERT_TRUE(transition.state == Execution::STATE_BLOCKED ||
               transition.state == Execution::STATE_PENDING);
   ASSERT_TRUE(transition.run.empty());
-  ASSERT_FALSE(transition.decide || transition.prepare || transition.put_away);
+  ASSERT_FALSE(transition.decide || transition.prepare || transition.triggers ||
+               transition.put_away);
 }
 
 // Rows that the store keeps under a key.
@@ -214,6 +242,7 @@ void CheckTransition(const Task& before, const Transition& transition, const Wor
     ASSERT_TRUE(transition.ignored);
   }
   ASSERT_NO_FATAL_FAILURE(CheckRuns(transition, world));
+  ASSERT_NO_FATAL_FAILURE(CheckTriggers(transition, world));
   ASSERT_NO_FATAL_FAILURE(CheckSteps(world));
   ASSERT_NO_FATAL_FAILURE(CheckChildren(transition, world));
   if (transition.look_again.has_value()) {
@@ -229,7 +258,7 @@ void CheckTransition(const Task& before, const Transition& transition, const Wor
   ASSERT_NO_FATAL_FAILURE(CheckSnapshot(world));
   ASSERT_NO_FATAL_FAILURE(CheckPark(transition));
   ASSERT_NO_FATAL_FAILURE(CheckKeys(transition));
-  if (!transition.run.empty()) {
+  if (!transition.run.empty() || transition.triggers) {
     ASSERT_FALSE(world.stop_is_in_force) << "begins in spite of a stop";
   }
   if (world.held() && !world.ended() && world.nothing_is_going_on()) {

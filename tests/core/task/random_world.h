@@ -47,9 +47,12 @@ inline void AddKind(Dice& dice, v1::WorkflowStep& step) {
     step.mutable_llm()->set_schema(*ReadPartOfTest("schemas", ""));
     if (dice.OneIn(2)) step.mutable_llm()->set_max_cost_microusd(1 + dice.Pick(50));
     step.set_max_iterations(1 + dice.Pick(4));
-  } else if (kind < 8) {
+  } else if (kind < 7) {
     step.mutable_command()->add_argv("make");
     step.mutable_command()->set_repeatable(dice.OneIn(2));
+  } else if (kind < 8) {
+    step.mutable_http()->set_method(dice.OneIn(2) ? "GET" : "POST");
+    step.mutable_http()->set_url("https://api.internal/");
   } else if (kind < 9) {
     step.mutable_check();
     step.add_checks()->set_name("c");
@@ -123,6 +126,14 @@ inline v1::Workflow RandomWorkflow(Dice& dice) {
       *step.mutable_loop()->mutable_condition() = Flag(step.name(), "again");
     }
   }
+  for (const auto when : {v1::WorkflowTrigger::WHEN_CREATED, v1::WorkflowTrigger::WHEN_COMPLETED}) {
+    if (!dice.OneIn(3)) continue;
+    v1::WorkflowTrigger& trigger = *workflow.add_triggers();
+    trigger.set_name(absl::StrCat("t", workflow.triggers_size()));
+    trigger.set_when(when);
+    trigger.mutable_command()->add_argv("ask");
+    trigger.mutable_command()->set_repeatable(true);
+  }
   return workflow;
 }
 
@@ -144,7 +155,7 @@ class World {
   bool ended() const { return machine::IsTerminal(run.task.state); }
   bool held() const { return held_; }
   bool nothing_is_going_on() const {
-    return !taken_up_ && working.empty() && !decide_ && !prepare_ && !put_away_ &&
+    return !taken_up_ && working.empty() && !decide_ && !prepare_ && !triggers_ && !put_away_ &&
            !look_again_.has_value();
   }
 
@@ -192,10 +203,13 @@ class World {
         prepared.transient = !dice.OneIn(5);
       }
       Feed(prepared);
+    } else if (std::exchange(triggers_, false)) {
+      Feed(Triggered{{RandomTrigger(honest)}});
     } else if (std::exchange(put_away_, false)) {
       PutAway put{.commit = "c", .removed = true, .error = dice.OneIn(3) ? "denied" : ""};
       if (!honest && !put.error.empty() && dice.OneIn(2))
         put.reason = Execution::FAILURE_REASON_RESOURCE_EXHAUSTED;
+      if (dice.OneIn(3)) put.triggers.push_back(RandomTrigger(honest));
       Feed(put);
     } else if (!working.empty()) {
       Work(honest);
@@ -230,6 +244,15 @@ class World {
     Signal(signalled);
   }
 
+  v1::TriggerRan RandomTrigger(bool honest) {
+    v1::TriggerRan ran;
+    ran.set_trigger("t");
+    ran.set_result(honest || !dice.OneIn(10)
+                       ? v1::TriggerRan::RESULT_PASSED
+                       : static_cast<v1::TriggerRan::Result>(2 + dice.Pick(2)));
+    return ran;
+  }
+
   IterationEnded RandomEnd(const std::string& step, int attempt, int iteration, bool honest) {
     IterationEnded ended{.step = step, .attempt = attempt, .iteration = iteration};
     ended.status = honest ? IterationFinished::STATUS_COMPLETE
@@ -252,6 +275,9 @@ class World {
     }
     if (dice.OneIn(3)) ended.digest = absl::StrCat(dice.Pick(2));
     if (dice.OneIn(4)) ended.commit = "c";
+    if (iteration != 0 && dice.OneIn(5)) ended.triggers.push_back(RandomTrigger(honest));
+    if (ended.status == IterationFinished::STATUS_ERROR && !ended.transient && dice.OneIn(4))
+      ended.reason = Execution::FAILURE_REASON_OUTCOME_UNKNOWN;
     if (dice.OneIn(4) && iteration != 0) {
       ended.answer_artifact = absl::StrCat(step, "/", attempt, ".", iteration, "/answer");
     }
@@ -382,7 +408,7 @@ class World {
 
   void Forget() {
     working.clear();
-    decide_ = prepare_ = put_away_ = false;
+    decide_ = prepare_ = triggers_ = put_away_ = false;
     look_again_.reset();
   }
 
@@ -407,6 +433,7 @@ class World {
     }
     decide_ = decide_ || transition.decide;
     prepare_ = prepare_ || transition.prepare;
+    triggers_ = triggers_ || (transition.triggers && !transition.put_away);
     put_away_ = put_away_ || transition.put_away;
     if (transition.look_again.has_value()) look_again_ = transition.look_again;
   }
@@ -416,7 +443,7 @@ class World {
   int takeovers_ = 0;
   int made_ = 0;
   absl::Time due_;
-  bool decide_ = false, prepare_ = false, put_away_ = false;
+  bool decide_ = false, prepare_ = false, triggers_ = false, put_away_ = false;
   std::optional<absl::Time> look_again_;
 };
 
@@ -433,7 +460,7 @@ inline void World::Feed(const Input& input) {
   for (int refused = 0;; ++refused) {
     ASSERT_LT(refused, 3) << "refused for ever";
     const Transition next = Next(run.task, input, run.now);
-    if (stop_is_in_force && !next.run.empty() && !run.task.stopped.has_value()) {
+    if (stop_is_in_force && !next.ignored && (!next.run.empty() || next.triggers) && !run.task.stopped.has_value()) {
       run.task.stopped = machine::StoppedBy{"stops/1", "fire"};
     } else if (!ProjectAllows(next)) {
       run.task.project = Standing();

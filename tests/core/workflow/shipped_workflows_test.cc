@@ -398,6 +398,9 @@ TEST(WorkflowDocumentationTest, NamesEveryVariableOfATask) {
   for (const TaskVariable& variable : kTaskVariables) {
     EXPECT_THAT(Documentation(), HasSubstr(Cat("`", variable.name, "`")));
   }
+  for (const TaskVariable& variable : kEndVariables) {
+    EXPECT_THAT(Documentation(), HasSubstr(Cat("`", variable.name, "`")));
+  }
 }
 
 }  // namespace

@@ -6,15 +6,21 @@
 #include <fstream>
 #include <thread>
 
+#include "tests/support/scripted_server/scripted_server.h"
 #include "tests/support/status_matchers.h"
 #include "tests/worker/kubernetes/instant_clock.h"
-#include "tests/worker/kubernetes/scripted_server.h"
 
 namespace capstan::kubernetes {
 namespace {
 
+using ::capstan::testing::Answer;
+using ::capstan::testing::CutWithoutAnswer;
 using ::capstan::testing::IsOk;
+using ::capstan::testing::ReceivedRequest;
+using ::capstan::testing::ScriptedServer;
+using ::capstan::testing::Silence;
 using ::capstan::testing::StatusIs;
+using ::capstan::testing::StreamOf;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::Field;

@@ -9,9 +9,9 @@
 #include "core/catalog/action_definition.h"
 #include "core/ids.h"
 #include "core/text.h"
+#include "tests/support/scripted_server/scripted_server.h"
 #include "tests/support/status_matchers.h"
 #include "tests/worker/kubernetes/instant_clock.h"
-#include "tests/worker/kubernetes/scripted_server.h"
 #include "worker/kubernetes/client.h"
 #include "worker/kubernetes/facts.h"
 #include "worker/kubernetes/facts_cache.h"
@@ -20,6 +20,10 @@
 namespace capstan::kubernetes {
 namespace {
 
+using ::capstan::testing::Answer;
+using ::capstan::testing::ReceivedRequest;
+using ::capstan::testing::ScriptedReply;
+using ::capstan::testing::ScriptedServer;
 using ::capstan::testing::StatusIs;
 using ::testing::HasSubstr;
 

@@ -2,14 +2,17 @@
 
 #include <gmock/gmock.h>
 
+#include "tests/support/scripted_server/scripted_server.h"
 #include "tests/support/status_matchers.h"
 #include "tests/worker/kubernetes/cluster_fixture.h"
 #include "tests/worker/kubernetes/instant_clock.h"
-#include "tests/worker/kubernetes/scripted_server.h"
 
 namespace capstan::kubernetes {
 namespace {
 
+using ::capstan::testing::Answer;
+using ::capstan::testing::ReceivedRequest;
+using ::capstan::testing::ScriptedServer;
 using ::capstan::testing::StatusIs;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;

@@ -7,16 +7,16 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/ids.h"
+#include "tests/support/scripted_server/scripted_server.h"
 #include "tests/support/status_matchers.h"
-#include "tests/worker/kubernetes/scripted_server.h"
 #include "tests/worker/policy/policy_directory.h"
 
 namespace capstan::policy {
 namespace {
 
-using ::capstan::kubernetes::Answer;
-using ::capstan::kubernetes::ScriptedReply;
-using ::capstan::kubernetes::ScriptedServer;
+using ::capstan::testing::Answer;
+using ::capstan::testing::ScriptedReply;
+using ::capstan::testing::ScriptedServer;
 using ::capstan::testing::StatusIs;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
@@ -160,7 +160,7 @@ INSTANTIATE_TEST_SUITE_P(
         OddReply{500, "not JSON"}, OddReply{500, Result(kAllowed)}, OddReply{503, "[]"}));
 
 TEST_F(OpaPolicyEngineTest, S2_32_ASilentServerIsATimeOutAfterItsBudget) {
-  ScriptedServer server([](const auto&) { return kubernetes::Silence(); });
+  ScriptedServer server([](const auto&) { return testing::Silence(); });
   OpaPolicyEngine::Options options = OptionsOf(server.Url());
   options.timeout = absl::Milliseconds(30);
 
@@ -172,8 +172,8 @@ TEST_F(OpaPolicyEngineTest, S2_32_ASilentServerIsATimeOutAfterItsBudget) {
 }
 
 TEST_F(OpaPolicyEngineTest, AConnectionThatBreaksOffIsTriedAgain) {
-  ScriptedServer server([](const kubernetes::ReceivedRequest& request) {
-    return request.number == 0 ? kubernetes::CutWithoutAnswer() : Answer(200, Result(kAllowed));
+  ScriptedServer server([](const testing::ReceivedRequest& request) {
+    return request.number == 0 ? testing::CutWithoutAnswer() : Answer(200, Result(kAllowed));
   });
 
   EXPECT_TRUE(Ask(OptionsOf(server.Url())).allow);

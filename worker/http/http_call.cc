@@ -1,4 +1,4 @@
-#include "worker/phases/http_post.h"
+#include "worker/http/http_call.h"
 
 #include <curl/curl.h>
 
@@ -6,15 +6,15 @@
 #include <memory>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "core/status_macros.h"
 #include "core/text.h"
 
-namespace capstan::phases {
+namespace capstan::http {
 namespace {
 
 constexpr int kPollMilliseconds = 50;
 constexpr long kConnectMilliseconds = 10'000;
-constexpr std::size_t kMaxErrorBodyBytes = 64 << 10;
 constexpr std::size_t kMaxHeaders = 100;
 
 template <auto Free>
@@ -26,6 +26,7 @@ struct Freer {
 };
 using Easy = std::unique_ptr<CURL, Freer<curl_easy_cleanup>>;
 using Multi = std::unique_ptr<CURLM, Freer<curl_multi_cleanup>>;
+using Url = std::unique_ptr<CURLU, Freer<curl_url_cleanup>>;
 using Headers = std::unique_ptr<curl_slist, Freer<curl_slist_free_all>>;
 
 void InitCurlOnce() {
@@ -36,6 +37,7 @@ void InitCurlOnce() {
 // What libcurl's callbacks work on.
 struct Exchange {
   CURL* easy = nullptr;
+  std::size_t error_bytes = 0;
   std::string received;  // of a 2xx answer, not yet given to the sink
   HttpAnswer answer;
   bool any_byte = false;  // since it was last asked
@@ -57,7 +59,7 @@ struct Exchange {
       return length;
     }
     std::string& body = self->answer.error_body;
-    body.append(data, std::min(length, kMaxErrorBodyBytes - body.size()));
+    body.append(data, std::min(length, self->error_bytes - body.size()));
     return length;
   }
 
@@ -65,6 +67,7 @@ struct Exchange {
     auto* self = static_cast<Exchange*>(pointer);
     const std::string line(data, size * count);
     self->any_byte = true;
+    if (line.rfind("HTTP/", 0) == 0) self->answer.headers.clear();  // those before were interim
     const std::size_t colon = line.find(':');
     if (colon != std::string::npos && self->answer.headers.size() < kMaxHeaders) {
       self->answer.headers[absl::AsciiStrToLower(line.substr(0, colon))] =
@@ -74,15 +77,28 @@ struct Exchange {
   }
 };
 
-Headers MakeHeaders(const HttpPost& post) {
+Headers MakeHeaders(const HttpCall& call) {
   curl_slist* list = curl_slist_append(nullptr, "Expect:");  // no extra round trip
-  for (const std::string& header : post.headers) list = curl_slist_append(list, header.c_str());
+  for (const std::string& header : call.headers) list = curl_slist_append(list, header.c_str());
   return Headers(list);
 }
 
-void SetOptions(const HttpPost& post, curl_slist* headers, Exchange& exchange) {
+void SetMethod(const HttpCall& call, CURL* easy) {
+  if (call.method == "HEAD") {
+    curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+    return;
+  }
+  if (call.body.has_value()) {
+    curl_easy_setopt(easy, CURLOPT_POST, 1L);
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(call.body->size()));
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, call.body->data());
+  }
+  curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, call.method.c_str());
+}
+
+void SetOptions(const HttpCall& call, curl_slist* headers, Exchange& exchange) {
   CURL* easy = exchange.easy;
-  curl_easy_setopt(easy, CURLOPT_URL, post.url.c_str());
+  curl_easy_setopt(easy, CURLOPT_URL, call.url.c_str());
   curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
   curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
@@ -97,11 +113,9 @@ void SetOptions(const HttpPost& post, curl_slist* headers, Exchange& exchange) {
   curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, 30L);
   curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, 10L);
   curl_easy_setopt(easy, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
-  curl_easy_setopt(easy, CURLOPT_POST, 1L);
-  curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(post.body.size()));
-  curl_easy_setopt(easy, CURLOPT_POSTFIELDS, post.body.data());
+  SetMethod(call, easy);
   curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
-  if (!post.ca_file.empty()) curl_easy_setopt(easy, CURLOPT_CAINFO, post.ca_file.c_str());
+  if (!call.ca_file.empty()) curl_easy_setopt(easy, CURLOPT_CAINFO, call.ca_file.c_str());
 }
 
 // True when the transfer is over.
@@ -116,7 +130,7 @@ bool Over(CURLM* multi, CURLcode* code) {
 }
 
 // Runs the transfer until it is over or must be.
-HttpAnswer::End Drive(const HttpPost& post, CURLM* multi, Exchange& exchange, Clock& clock,
+HttpAnswer::End Drive(const HttpCall& call, CURLM* multi, Exchange& exchange, Clock& clock,
                       const std::function<bool(std::string_view)>& sink, std::stop_token stop) {
   absl::Duration last_byte = clock.BootTime();
   for (;;) {
@@ -134,29 +148,30 @@ HttpAnswer::End Drive(const HttpPost& post, CURLM* multi, Exchange& exchange, Cl
     if (exchange.any_byte) last_byte = now;
     exchange.any_byte = false;
     if (stop.stop_requested()) return HttpAnswer::End::kStopped;
-    if (now >= post.deadline) return HttpAnswer::End::kTimedOut;
-    if (now - last_byte >= post.stall) return HttpAnswer::End::kStalled;
+    if (now >= call.deadline) return HttpAnswer::End::kTimedOut;
+    if (now - last_byte >= call.stall) return HttpAnswer::End::kStalled;
     curl_multi_poll(multi, nullptr, 0, kPollMilliseconds, nullptr);
   }
 }
 
 }  // namespace
 
-HttpAnswer Perform(const HttpPost& post, Clock& clock,
+HttpAnswer Perform(const HttpCall& call, Clock& clock,
                    const std::function<bool(std::string_view)>& sink, std::stop_token stop) {
   InitCurlOnce();
   const Multi multi(curl_multi_init());
   const Easy easy(curl_easy_init());
   CAPSTAN_CHECK(multi != nullptr && easy != nullptr);
-  const Headers headers = MakeHeaders(post);
+  const Headers headers = MakeHeaders(call);
   Exchange exchange;
   exchange.easy = easy.get();
-  SetOptions(post, headers.get(), exchange);
+  exchange.error_bytes = call.error_bytes;
+  SetOptions(call, headers.get(), exchange);
   curl_multi_add_handle(multi.get(), easy.get());
   HttpAnswer::End end;
   {
     const std::stop_callback wake(stop, [&multi] { curl_multi_wakeup(multi.get()); });
-    end = Drive(post, multi.get(), exchange, clock, sink, stop);
+    end = Drive(call, multi.get(), exchange, clock, sink, stop);
   }
   curl_off_t pretransfer_us = 0;
   curl_easy_getinfo(easy.get(), CURLINFO_PRETRANSFER_TIME_T, &pretransfer_us);
@@ -171,4 +186,27 @@ HttpAnswer Perform(const HttpPost& post, Clock& clock,
   return answer;
 }
 
-}  // namespace capstan::phases
+std::string WhomCurlCalls(const std::string& url) {
+  const Url parsed(curl_url());
+  const auto part = [&](CURLUPart what, unsigned int flags) -> std::string {
+    char* text = nullptr;
+    if (curl_url_get(parsed.get(), what, &text, flags) != CURLUE_OK) return "";
+    const std::string copy = absl::AsciiStrToLower(text);
+    curl_free(text);
+    return copy;
+  };
+  if (curl_url_set(parsed.get(), CURLUPART_URL, url.c_str(), CURLU_DISALLOW_USER) != CURLUE_OK)
+    return "";
+  return Cat(part(CURLUPART_SCHEME, 0), "://", part(CURLUPART_HOST, 0), ":",
+             part(CURLUPART_PORT, CURLU_DEFAULT_PORT));
+}
+
+std::optional<absl::Duration> RetryAfter(const std::map<std::string, std::string>& headers) {
+  double seconds = 0;
+  const auto found = headers.find("retry-after");
+  if (found == headers.end() || !absl::SimpleAtod(found->second, &seconds) || !(seconds >= 0))
+    return std::nullopt;
+  return absl::Seconds(seconds);
+}
+
+}  // namespace capstan::http

@@ -1,4 +1,4 @@
-#include "tests/worker/kubernetes/scripted_server.h"
+#include "tests/support/scripted_server/scripted_server.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -13,7 +13,7 @@
 #include "absl/strings/str_format.h"
 #include "core/status_macros.h"
 
-namespace capstan::kubernetes {
+namespace capstan::testing {
 namespace {
 
 bool SendAll(int socket, const std::string& bytes) {
@@ -158,4 +158,4 @@ void ScriptedServer::Serve(int socket, int connection) {
   }
 }
 
-}  // namespace capstan::kubernetes
+}  // namespace capstan::testing

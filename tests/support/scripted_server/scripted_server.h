@@ -1,6 +1,5 @@
-// An HTTP server on loopback that answers with the exact bytes a test wants, for what a
-// well-behaved simulated API server does not do: cut streams, odd framing, kept connections that
-// die.
+// An HTTP server on loopback that answers with the exact bytes a test wants: also what a
+// well-behaved one does not do, such as cut streams, odd framing, kept connections that die.
 #pragma once
 
 #include <functional>
@@ -11,7 +10,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 
-namespace capstan::kubernetes {
+namespace capstan::testing {
 
 struct ReceivedRequest {
   int number = 0;      // 0 for the first one this server got
@@ -67,4 +66,4 @@ class ScriptedServer {
   std::thread acceptor_;
 };
 
-}  // namespace capstan::kubernetes
+}  // namespace capstan::testing
