@@ -257,10 +257,11 @@ bool IsWorking(const TaskState::Step& step) {
 }
 
 bool NeedsWorkspace(const v1::Workflow& workflow, const v1::WorkflowStep& step) {
+  if (!step.has_action()) return !step.has_gate_only();
   const auto works_in_it = [](const v1::WorkflowStep& one) {
-    return !one.has_gate_only() && !one.has_action();
+    return (!one.has_gate_only() && !one.has_action()) || one.gate().has_judge() ||
+           one.gate().has_script();
   };
-  if (!step.has_action()) return works_in_it(step);
   return std::any_of(workflow.steps().begin(), workflow.steps().end(), works_in_it) ||
          std::any_of(workflow.triggers().begin(), workflow.triggers().end(),
                      [](const auto& one) { return one.has_command(); }) ||

@@ -167,7 +167,7 @@ std::optional<std::string> Waiting(const TaskState& data);
 
 // There has to be a workspace before it runs. A step that submits an action works in none, and gets
 // one where others do: what it says may name the folder or the branch, and programs of triggers and
-// variables run in it.
+// variables, and what decides gates, run in it.
 bool NeedsWorkspace(const v1::Workflow& workflow, const v1::WorkflowStep& step);
 
 // ---- executions that steps have submitted (task_children.cc)

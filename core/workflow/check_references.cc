@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "absl/strings/match.h"
 #include "core/workflow/loader.h"
 #include "core/workflow/path.h"
 #include "core/workflow/problems.h"

@@ -176,7 +176,7 @@ void TakeAnswer(const v1::Workflow& workflow, const v1::WorkflowStep& step,
   }
   for (const v1::WorkflowVariable* variable : InOrder(workflow)) {
     if (!variable->has_step_output() && !variable->has_text()) continue;
-    std::optional<std::string> made = Resolve(*variable, TaskFacts(), values);
+    std::optional<std::string> made = Resolve(*variable, TaskFacts(), StepFacts(), values);
     if (made.has_value()) values.variables[variable->name()] = *std::move(made);
   }
 }

@@ -471,7 +471,7 @@ inline void World::Feed(const Input& input) {
   const Task before = run.task;
   const Transition transition = run.Feed(input);
   for (const StepRun& one : transition.run)
-    EXPECT_TRUE(!before.leaving || working.contains(one.step)) << "begins where it cannot end";
+    EXPECT_TRUE(!before.leaving || working.contains({one.step, one.iteration == 0})) << "begins where it cannot end";
   Charge(before, transition);
   if (transition.store_child) {
     const std::string& child = std::get<IterationEnded>(input).child;
