@@ -225,8 +225,7 @@ Transition Wait(Builder b) {
       next = std::min(next, absl::FromUnixMicros(b.Step(*waiting).approval().expires()));
     return BlockForProject(std::move(b), next);
   }
-  const absl::Time next =
-      b.task().leaving ? b.now() : NextTry(b.data(), absl::InfinitePast());
+  const absl::Time next = b.task().leaving ? b.now() : NextTry(b.data(), absl::InfinitePast());
   if (next != absl::InfiniteFuture()) {
     const absl::Time until = std::min({next, deadline, NextChildLook(b)});
     v1::StateChanged& changed = b.To(Execution::STATE_PENDING);

@@ -112,8 +112,8 @@ void CheckModelStep(const v1::WorkflowStep& step, const std::string& path, Probl
 void CheckActionStep(const v1::WorkflowStep& step, const std::string& path, Problems& problems) {
   const v1::ActionStep& action = step.action();
   const std::string at = path + ".action";
-  problems.Expect(!action.action().empty() && action.action().size() <= kMaxNameBytes, at + ".action",
-                  action.action(), "an action of the catalog");
+  problems.Expect(!action.action().empty() && action.action().size() <= kMaxNameBytes,
+                  at + ".action", action.action(), "an action of the catalog");
   for (const auto& [name, value] : action.parameters().fields()) {
     const std::string parameter = Cat(at, ".parameters.", name);
     if (value.has_list_value() || value.has_struct_value() || value.has_null_value()) {
@@ -245,7 +245,8 @@ void CheckKind(const v1::WorkflowStep& step, const std::string& path, Problems& 
       CheckActionStep(step, path, problems);
       break;
     default:
-      return problems.Add(path, "got no kind, want one of llm, command, http, action, gate_only, check");
+      return problems.Add(path,
+                          "got no kind, want one of llm, command, http, action, gate_only, check");
   }
   if (!step.artifact().empty()) {
     problems.Add(path + ".artifact",

@@ -32,8 +32,8 @@ class CommandStepKind final : public StepKind {
     result.ended = EndOf(context);
     const std::optional<ProgramRun> run =
         RunCommand(tools_, context, context.definition->command(), transcript, stop, result.ended);
-    const bool ended = run.has_value() && run->result.end != End::kStopped &&
-                       run->result.end != End::kDiskLimit;
+    const bool ended =
+        run.has_value() && run->result.end != End::kStopped && run->result.end != End::kDiskLimit;
     if (!ended) return result;
     Keep(context, *run, result);
     if (result.ended.status == IterationFinished::STATUS_COMPLETE)

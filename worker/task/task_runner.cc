@@ -287,18 +287,18 @@ void TaskRunner::Launch(const RunPtr& run, const WorkName& name, int attempt, in
   std::thread([this, run, name, attempt, iteration, job = prepare(), stop,
                must_end = std::move(must_end)] {
     Fed fed = job(stop);
-    held_.Post(run, [this, run, name, attempt, iteration, must_end,
-                     fed = std::move(fed)]() mutable {
-      {
-        absl::MutexLock lock(&mu_);
-        const auto found = run->working.find(name);
-        if (found != run->working.end() && found->second.attempt == attempt &&
-            found->second.iteration == iteration) {
-          run->working.erase(found);
-        }
-      }
-      Feed(run, std::move(fed));
-    });
+    held_.Post(run,
+               [this, run, name, attempt, iteration, must_end, fed = std::move(fed)]() mutable {
+                 {
+                   absl::MutexLock lock(&mu_);
+                   const auto found = run->working.find(name);
+                   if (found != run->working.end() && found->second.attempt == attempt &&
+                       found->second.iteration == iteration) {
+                     run->working.erase(found);
+                   }
+                 }
+                 Feed(run, std::move(fed));
+               });
     absl::MutexLock lock(&mu_);
     if (--threads_[run->id] == 0) threads_.erase(run->id);
   }).detach();  // AwaitIdle waits for it

@@ -241,13 +241,14 @@ TEST(ReadYamlTest, AFileMayBeNamedInPlaceOfAText) {
 }
 
 TEST(ReadYamlTest, FindsEveryErrorAtOnceWithItsLine) {
-  EXPECT_THAT(ErrorsOf("name: a\ncolour: red\nsteps:\n  - nam: b\n  - llm: {}\n    command: {}\n"
-                       "  - {gate: {kind: ai}}\nmax_retries: many\n"),
-              ElementsAre("w.yaml:2: colour: unknown key", "w.yaml:4: steps[0].nam: unknown key",
-                          "w.yaml:6: steps[1].command: got llm too, want only one of them",
-                          "w.yaml:7: steps[2].gate.kind: got \"ai\", want one of auto, human, skip, model",
-                          "w.yaml:8: max_retries: got \"many\", want a whole number from "
-                          "-2147483648 to 2147483647"));
+  EXPECT_THAT(
+      ErrorsOf("name: a\ncolour: red\nsteps:\n  - nam: b\n  - llm: {}\n    command: {}\n"
+               "  - {gate: {kind: ai}}\nmax_retries: many\n"),
+      ElementsAre("w.yaml:2: colour: unknown key", "w.yaml:4: steps[0].nam: unknown key",
+                  "w.yaml:6: steps[1].command: got llm too, want only one of them",
+                  "w.yaml:7: steps[2].gate.kind: got \"ai\", want one of auto, human, skip, model",
+                  "w.yaml:8: max_retries: got \"many\", want a whole number from "
+                  "-2147483648 to 2147483647"));
 }
 
 TEST(ReadYamlTest, RefusesATextAndAFileForTheSameField) {

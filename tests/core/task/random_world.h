@@ -460,7 +460,8 @@ inline void World::Feed(const Input& input) {
   for (int refused = 0;; ++refused) {
     ASSERT_LT(refused, 3) << "refused for ever";
     const Transition next = Next(run.task, input, run.now);
-    if (stop_is_in_force && !next.ignored && (!next.run.empty() || next.triggers) && !run.task.stopped.has_value()) {
+    if (stop_is_in_force && !next.ignored && (!next.run.empty() || next.triggers) &&
+        !run.task.stopped.has_value()) {
       run.task.stopped = machine::StoppedBy{"stops/1", "fire"};
     } else if (!ProjectAllows(next)) {
       run.task.project = Standing();
@@ -471,7 +472,8 @@ inline void World::Feed(const Input& input) {
   const Task before = run.task;
   const Transition transition = run.Feed(input);
   for (const StepRun& one : transition.run)
-    EXPECT_TRUE(!before.leaving || working.contains({one.step, one.iteration == 0})) << "begins where it cannot end";
+    EXPECT_TRUE(!before.leaving || working.contains({one.step, one.iteration == 0}))
+        << "begins where it cannot end";
   Charge(before, transition);
   if (transition.store_child) {
     const std::string& child = std::get<IterationEnded>(input).child;

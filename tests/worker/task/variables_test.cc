@@ -39,7 +39,8 @@ class VariableSourcesTest : public ::testing::Test {
   VariableSourcesTest()
       : service_([this](const ReceivedRequest& request) { return reply_(request); }),
         calls_({{ParseAllowedHost(service_.Url()).value()}, {}, {}}, redactor_, clock_),
-        sources_(StepTools{options_, programs_, engines_, redactor_, calls_, clock_}),
+        sources_(StepTools{options_, programs_, engines_, redactor_, actions_, calls_, clock_,
+                           [] { return absl::UnixEpoch(); }}),
         transcript_(std::make_shared<Transcript>(
             1, [](auto, auto) { return absl::OkStatus(); }, [](auto, auto) {})) {
     v1::WorkflowVariable& variable = *workflow_->add_variables();
@@ -78,6 +79,7 @@ class VariableSourcesTest : public ::testing::Test {
   };
   ScriptedServer service_;
   ManualClock clock_;
+  const catalog::Catalog actions_ = *catalog::Catalog::Make({});
   const Redactor redactor_;
   const StepOptions options_;
   const phases::PhaseEngines engines_;
