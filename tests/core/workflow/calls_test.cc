@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
+
 #include "absl/strings/str_replace.h"
 #include "core/workflow/loader.h"
 #include "core/workflow/templates.h"
@@ -104,6 +106,27 @@ TEST(CallsTest, S4_7_OnlyWhatAStepUsesIsFetchedEachAfterWhatItNeeds) {
   EXPECT_THAT(NamesOf(FetchedFor(workflow, workflow.steps(0))), ElementsAre());
   EXPECT_THAT(NamesOf(FetchedFor(workflow, workflow.steps(1))), ElementsAre("OWNER", "RELEASE"));
   EXPECT_THAT(NamesOf(FetchedFor(workflow, workflow.triggers(0))), ElementsAre());
+}
+
+TEST(CallsTest, S4_7_GatesActionsAndJudgedChecksUseThemToo) {
+  v1::Workflow workflow = LoadText(kGood).value();
+  v1::WorkflowStep step;
+  v1::StepGate& gate = *step.mutable_gate();
+  const std::vector<std::function<void()>> users = {
+      [&] { gate.mutable_judge()->set_prompt("Of {{OWNER}}?"); },
+      [&] { gate.mutable_script()->add_argv("{{OWNER}}"); }};
+  for (const auto& use : users) {
+    gate.Clear();
+    use();
+    EXPECT_THAT(NamesOf(FetchedFor(workflow, gate)), ElementsAre("OWNER"));
+    EXPECT_THAT(NamesOf(FetchedFor(workflow, step)), ElementsAre()) << "not what its step uses";
+  }
+  (*step.mutable_action()->mutable_parameters()->mutable_fields())["name"].set_string_value(
+      "{{OWNER}}");
+  EXPECT_THAT(NamesOf(FetchedFor(workflow, step)), ElementsAre("OWNER"));
+  step.mutable_check();
+  step.add_checks()->mutable_judge()->set_prompt("{{RELEASE}}?");
+  EXPECT_THAT(NamesOf(FetchedFor(workflow, step)), ElementsAre("OWNER", "RELEASE"));
 }
 
 struct Edit {
