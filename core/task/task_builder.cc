@@ -280,9 +280,9 @@ StepRun RunOf(const Builder& b, const TaskState::Step& step) {
   const absl::Duration turn = definition.has_action()
                                   ? absl::InfiniteDuration()
                                   : Or(ToDuration(definition.turn_timeout()), kTurnTimeout);
-  return {step.name(), step.attempt(), step.iteration(),
-          std::clamp(EndOf(b, step) - b.now(), absl::ZeroDuration(), turn),
-          step.reserved_microusd()};
+  const absl::Duration left = std::max(EndOf(b, step) - b.now(), absl::ZeroDuration());
+  return {step.name(),          step.attempt(),           step.iteration(),
+          std::min(left, turn), step.reserved_microusd(), left};
 }
 
 bool IsAtWork(const TaskState::Step& step) { return IsWorking(step) || step.gate().working(); }

@@ -192,6 +192,8 @@ struct StepRun {
   int iteration = 0;
   absl::Duration timeout;              // of the iteration
   std::int64_t max_cost_microusd = 0;  // what is reserved for it; 0: no limit
+  // Of the step's time: its checks do not take longer.
+  absl::Duration left = absl::InfiniteDuration();
   friend bool operator==(const StepRun&, const StepRun&) = default;
 };
 

@@ -75,9 +75,12 @@ class CheckStepKind final : public StepKind {
     } else if (!result.ended.checks_block) {
       result.ended.status = IterationFinished::STATUS_COMPLETE;
     } else {  // nothing else happens between two looks: what is not good enough is sent back
+      const bool late = tools_.clock.BootTime() >= context.until;
       result.ended.status = IterationFinished::STATUS_FAILED;
-      result.ended.reason = Execution::FAILURE_REASON_QUALITY_CHECK;
-      result.ended.message = "its checks did not pass";
+      result.ended.reason =
+          late ? Execution::FAILURE_REASON_TIMED_OUT : Execution::FAILURE_REASON_QUALITY_CHECK;
+      result.ended.message =
+          late ? "its time is up before its checks have passed" : "its checks did not pass";
     }
     return result;
   }

@@ -64,8 +64,12 @@ CheckResult Passed(const QualityCheck& check) {
   return result;
 }
 
-absl::Duration TimeoutOf(const QualityCheck& check) {
-  return check.timeout().seconds() > 0 ? absl::Seconds(check.timeout().seconds()) : kCheckTimeout;
+// Within the step's time.
+absl::Duration TimeoutOf(const QualityCheck& check, const StepTools& tools,
+                         const StepContext& context) {
+  const absl::Duration own =
+      check.timeout().seconds() > 0 ? absl::Seconds(check.timeout().seconds()) : kCheckTimeout;
+  return std::clamp(context.until - tools.clock.BootTime(), absl::ZeroDuration(), own);
 }
 
 // A model judges the work that the iteration says is complete. It costs what the iteration leaves.
@@ -82,7 +86,7 @@ CheckResult JudgeWork(const StepTools& tools, const StepContext& context, const 
   if (!IsSpent(context.run, ended)) {
     verdict = Judge(tools, context, judge, values,
                     left > 0 && own > 0 ? std::min(left, own) : std::max(left, own),
-                    TimeoutOf(check), transcript, stop);
+                    TimeoutOf(check, tools, context), transcript, stop);
   }
   AddUsage(verdict.usage, ended);
   ended.warnings.insert(ended.warnings.end(), verdict.warnings.begin(), verdict.warnings.end());
@@ -115,8 +119,8 @@ CheckResult RunCheck(const StepTools& tools, const StepContext& context, const Q
   if (argv.empty())
     return NotRun(check, absl::StrCat("the task brings no command ", check.command()));
   transcript.Entry(storage::TranscriptRole::kNote, absl::StrCat("check ", check.name()));
-  const ProgramRun run =
-      RunProgram(tools, context, std::move(argv), "", TimeoutOf(check), transcript, stop);
+  const ProgramRun run = RunProgram(tools, context, std::move(argv), "",
+                                    TimeoutOf(check, tools, context), transcript, stop);
   Add(run.result, ended);
   if (NotThere(run.result)) return NotRun(check, run.result.message);
   if (run.result.end == process::Result::End::kDiskLimit) {

@@ -54,6 +54,7 @@ struct StepContext {
   std::shared_ptr<const v1::Workflow> workflow;
   const v1::WorkflowStep* definition = nullptr;  // of it; null: triggers of the whole task
   task::StepRun run;
+  absl::Duration until = absl::InfiniteDuration();  // on Clock::BootTime: the step's time is up
   engine::v1::TaskState::Step state;
   std::string session;           // to go on with; empty: a new conversation
   std::string session_artifact;  // with its state; empty: none

@@ -388,6 +388,7 @@ TaskRunner::Fed TaskRunner::Work(const RunPtr& run, StepContext context, std::st
        .attributes = {{telemetry::kAttributeStep, context.run.step},
                       {telemetry::kAttributeIteration, absl::StrCat(context.run.iteration)}}});
   context.traceparent = telemetry::FormatTraceparent(span.context());
+  context.until = began + context.run.left;
   StepResult result = WorkInWorkspace(run, context, stop);
   result.ended.took = clock_.BootTime() - began;
   span.End();

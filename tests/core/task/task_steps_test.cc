@@ -143,7 +143,9 @@ TEST(TaskStepsTest, S1_5_AnIterationAndAStepHaveTheTimeThatTheWorkflowGivesThem)
   TaskUnderTest defaults{std::string(kOne)};
 
   EXPECT_EQ(defaults.Begin().run[0].timeout, absl::Minutes(10));
-  EXPECT_EQ(given.Begin().run[0].timeout, absl::Minutes(15));
+  const Transition begun = given.Begin();
+  EXPECT_EQ(begun.run[0].timeout, absl::Minutes(15));
+  EXPECT_EQ(begun.run[0].left, absl::Minutes(20)) << "with its checks";
   given.now += absl::Minutes(15);
   EXPECT_EQ(given.Continue("build").run[0].timeout, absl::Minutes(5)) << "what is left of 20 min";
 }

@@ -14,8 +14,9 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
 constexpr char kMonth[] = "2027-01";
-constexpr char kJudged[] = "  - {name: ship, gate: {kind: model, judge: {prompt: \"Is it good?\", "
-                           "max_cost_microusd: 30}}, " kProgram "}\n";
+constexpr char kJudged[] =
+    "  - {name: ship, gate: {kind: model, judge: {prompt: \"Is it good?\", "
+    "max_cost_microusd: 30}}, " kProgram "}\n";
 constexpr char kJudgedAction[] =
     "  - {name: ship, gate: {kind: model, judge: {prompt: \"Is it good?\"}}, " kAction "}\n";
 
@@ -149,7 +150,8 @@ TEST(TogetherTest, S4_36_TriggersBeforeAnActionAreOnRecordWithWhatItSubmits) {
 }
 
 TEST(TogetherTest, PeopleWhoAreAskedBesideAnActionAreNotAskedAnyMoreWhenTheTaskEnds) {
-  TaskUnderTest run("  - {name: scale, gate: {kind: human, mode: reaction}, " kAction "}\n"
+  TaskUnderTest run("  - {name: scale, gate: {kind: human, mode: reaction}, " kAction
+                    "}\n"
                     "  - {name: other, " kProgram "}\n");
   run.Begin();
   run.Submit("scale", "executions/c1");
