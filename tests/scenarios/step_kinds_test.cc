@@ -114,12 +114,12 @@ class StepKindTest : public ::testing::TestWithParam<Kind> {
     const std::string after =
         next_waits ? absl::StrCat("{argv: [cat, ", NextPipe(), "], repeatable: true}")
                    : "{argv: [echo, \"{{steps.work.state}}\"], repeatable: true}";
-    PutWorkflow(server_, absl::StrCat("name: kinds\nsteps:\n  - {name: work, ",
-                                      absl::StrReplaceAll(work, {{"PIPE", Pipe()},
-                                                                 {"URL", service_.Url()},
-                                                                 {"SCHEMA", kSchema}}),
-                                      "}\n  - {name: after, depends_on: [work], command: ", after,
-                                      "}\n"));
+    PutWorkflow(
+        server_,
+        absl::StrCat("name: kinds\nsteps:\n  - {name: work, ",
+                     absl::StrReplaceAll(
+                         work, {{"PIPE", Pipe()}, {"URL", service_.Url()}, {"SCHEMA", kSchema}}),
+                     "}\n  - {name: after, depends_on: [work], command: ", after, "}\n"));
     const absl::StatusOr<std::string> name = Submit(server_, Task("kinds", &room_), "alice");
     EXPECT_TRUE(name.ok()) << name.status();
     return *name;
