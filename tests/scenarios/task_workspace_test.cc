@@ -192,7 +192,7 @@ TEST_F(TaskWorkspaceTest, S4_2_TwoTasksDoNotWorkOnOneBranchAtOnce) {
   EXPECT_EQ(room_.Git({"show", "feature:made.txt"}), "two");
 }
 
-TEST_F(TaskWorkspaceTest, S4_2_ABranchThatSomebodyMovesMeanwhileIsNotOverwritten) {
+TEST_F(TaskWorkspaceTest, S4_2_I12_ABranchThatSomebodyMovesMeanwhileIsNotOverwritten) {
   room_.Git({"branch", "feature"});
   StartWorker();
   PutWorkflow(server_, kAsk);

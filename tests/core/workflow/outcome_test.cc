@@ -423,7 +423,7 @@ Corpus AllMalformed() {
   return corpus;
 }
 
-TEST(OutcomeTest, S4_11_NoMalformedAnswerCountsAsComplete) {
+TEST(OutcomeTest, S4_11_I5_NoMalformedAnswerCountsAsComplete) {
   const Corpus corpus = AllMalformed();
 
   RecordProperty("answers", static_cast<int>(corpus.size()));
