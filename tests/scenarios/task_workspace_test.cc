@@ -331,6 +331,40 @@ replies:
   EXPECT_EQ(room_.Git({"rev-list", "--count", "main..feature"}), "2") << "one for each iteration";
 }
 
+class LostAfterPutAwayTest : public TaskWorkspaceTest,
+                             public ::testing::WithParamInterface<const char*> {};
+
+TEST_P(LostAfterPutAwayTest, S1_31_TheNextWorkerFindsItsWorkPutAway) {
+  room_.Git({"branch", "feature"});
+  SystemOptions options;
+  options.worker_program = "capstan-worker-faults";
+  const std::unique_ptr<System> system = System::Make(options);
+  Server server = system->StartServer();
+  const std::unique_ptr<Process> first = system->LaunchWorker(
+      {{"CAPSTAN_FAILPOINT", "task.before_commit.SUCCEEDED:crash"}}, room_.WorkerFlags());
+  PutWorkflow(server, kWrite);
+  const std::string context = GetParam();
+  v1::RunTaskRequest request = context == "BRANCH" ? OnBranch("write", "feature")
+                               : context == "TASK" ? Task("write", &room_)
+                                                   : Task("write");
+  const auto name = Submit(server, request);
+  ASSERT_TRUE(name.ok()) << name.status();
+  first->Wait();
+  const std::unique_ptr<Process> second = system->StartWorker({}, room_.WorkerFlags());
+
+  const Streamed run = Watch(server, *name);
+
+  ASSERT_EQ(run.End().to(), Execution::STATE_SUCCEEDED) << run.End().message();
+  EXPECT_EQ(run.End().message(), "");
+  if (context == "STANDALONE") return;
+  EXPECT_EQ(room_.Git({"rev-list", "--count", "main.." + Get(server, *name).workspace().branch()}),
+            "1");
+}
+
+INSTANTIATE_TEST_SUITE_P(Contexts, LostAfterPutAwayTest,
+                         ::testing::Values("TASK", "BRANCH", "STANDALONE"),
+                         [](const auto& info) { return std::string(info.param); });
+
 // ---- what becomes of programs
 
 TEST_F(TaskWorkspaceTest, AWorkerThatStopsLetsAProgramEndThatMayNotRunTwice) {

@@ -1,6 +1,7 @@
 #include "worker/task/task_effects.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
 #include <utility>
 
@@ -272,6 +273,17 @@ task::PutAway TaskEffects::PutAway(const ExecutionId& id, const task::Task& task
   task::PutAway put;
   if (task.data.workspace().path().empty()) return put;
   const git::Workspace workspace = RecordOf(id, task.data.workspace());
+  // Whoever was lost after putting it away, and before that was stored, has left no folder.
+  if (succeeded && !std::filesystem::exists(workspace.path)) {
+    const absl::Status opened = workspaces_.Open(workspace, task.data.kept_work());
+    put.removed = !task.request.task().has_repository() && absl::IsNotFound(opened);
+    if (put.removed) return put;
+    if (!opened.ok()) {
+      put.error = std::string(opened.message());
+      put.reason = LastingReasonOf(opened);
+      return put;
+    }
+  }
   // What a task that failed was doing is kept beside its branch, which has what was done.
   absl::StatusOr<std::string> commit =
       succeeded ? workspaces_.Checkpoint(workspace, "the end of the task") : std::string();
