@@ -123,7 +123,7 @@ std::int64_t PeakBytes() {
 void ForgetPeak() { std::ofstream("/proc/self/clear_refs") << "5"; }
 
 // What an evaluation may hold, doubled by a text that is made of it, and what is said about it.
-constexpr std::int64_t kMostBytes = std::int64_t{1} << 30;
+constexpr std::int64_t kMostBytes = std::int64_t{256} << 20;
 
 class BombTest : public ::testing::TestWithParam<Bomb> {};
 
@@ -166,7 +166,7 @@ TEST(MemoryTest, S2_32_WhatTakesTooMuchMemoryIsDeniedAndSaysSo) {
   const Decision decision = RegoPolicyEngine(**store, clock).Evaluate(ScaleInput());
 
   EXPECT_FALSE(decision.allow);
-  EXPECT_THAT(decision.error_message, ::testing::HasSubstr("takes more than 256 MiB"));
+  EXPECT_THAT(decision.error_message, ::testing::HasSubstr("takes more than 64 MiB"));
   const PolicyDirectory harmless;
   harmless.WriteBundle("a", "violations contains {\"id\": \"a/x\", \"message\": \"m\"} if false\n");
   const auto next = PolicyStore::Create(StoreOptions(harmless, {"a"}), clock, nullptr);

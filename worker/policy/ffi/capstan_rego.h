@@ -61,7 +61,7 @@ int32_t capstan_rego_compile(const CapstanRegoModule* modules, size_t count, Cap
                              CapstanRegoBuffer* out_error);
 
 // Evaluates one rule ("data.a.b.c") for at most `timeout_ns` of wall-clock time and with at most
-// 256 MiB of memory. `out` is compact JSON when the result is CAPSTAN_REGO_OK, otherwise a message.
+// 64 MiB of memory. `out` is compact JSON when the result is CAPSTAN_REGO_OK, otherwise a message.
 int32_t capstan_rego_evaluate(const CapstanRegoPolicy* policy, CapstanRegoText rule,
                               CapstanRegoText input, uint64_t timeout_ns, CapstanRegoBuffer* out);
 

@@ -66,8 +66,9 @@ const _: fn() = || {
     is_thread_safe::<Policy>()
 };
 
-/// Work units of the interpreter between two looks at the clock.
-const TIMER_CHECK_INTERVAL: NonZeroU32 = NonZeroU32::new(32).unwrap();
+/// Work units of the interpreter between two looks at the clock: what takes too much memory is to end before the next
+/// builtin makes eight times as much of it.
+const TIMER_CHECK_INTERVAL: NonZeroU32 = NonZeroU32::new(1).unwrap();
 
 fn fail<E: ToString>(code: Code) -> impl Fn(E) -> (Code, String) {
     move |error| (code, error.to_string())

@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::time::Instant;
 
 /// Most that an evaluation may hold at once, beside its input and the policy.
-pub const LIMIT_BYTES: i64 = 256 << 20;
+pub const LIMIT_BYTES: i64 = 64 << 20;
 
 struct Metered;
 
