@@ -173,19 +173,20 @@ Reservation ReserveOfProject(Builder& b, std::int64_t wanted) {
   if (b.task().request.task().project().empty()) return {wanted, "", false};
   const std::optional<std::int64_t> left = Left(b);
   const std::string month = MonthToCharge(b);
-  if (!left.has_value()) return {wanted, month, false};
+  Reservation all{wanted, month, false};
+  if (!left.has_value()) return all;
   // Left() counts nothing of what is reserved here: it has not begun yet.
   const bool enough = wanted > 0 ? wanted <= *left : *left > 0 && GoesBeyond(b);
-  if (enough) return {wanted, month, false};
+  if (enough) return all;
   if (!GoesBeyond(b)) return {*left, month, true};
-  if (b.data().project().overridden_month() == month) return {wanted, month, false};
+  if (b.data().project().overridden_month() == month) return all;
   b.data().mutable_project()->set_overridden_month(month);
   v1::BudgetWarning& warning = *b.Event().mutable_budget_warning();
   warning.set_project(b.task().request.task().project());
   warning.set_spent_microusd(b.task().project->spent + BilledIn(month, b.task(), b.out().events));
   warning.set_max_cost_microusd(b.task().project->limit);
   warning.set_overridden(true);
-  return {wanted, month, false};
+  return all;
 }
 
 Transition BlockForProject(Builder b, absl::Time next) {

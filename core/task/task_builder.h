@@ -151,8 +151,6 @@ void PutQuestion(Builder& builder, const std::string& name);
 
 // ---- triggers
 
-bool HasTriggers(const Builder& builder, v1::WorkflowTrigger::When when);
-
 // Those of the moment that the task was created have not been run.
 bool MustRunTriggers(const Builder& builder);
 

@@ -282,7 +282,7 @@ Transition Advance(Builder b) {
     return IsDone(step) && step.gate().stage() == TaskState::Gate::STAGE_UNSPECIFIED;
   });
   if (done) {
-    const bool triggers = HasTriggers(b, v1::WorkflowTrigger::WHEN_COMPLETED);
+    const bool triggers = workflow::HasTriggers(b.workflow(), v1::WorkflowTrigger::WHEN_COMPLETED);
     if (triggers && b.task().stopped.has_value()) return Wait(std::move(b));
     b.To(Execution::STATE_VERIFYING);
     b.out().triggers = triggers;

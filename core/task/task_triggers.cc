@@ -1,18 +1,13 @@
 // Triggers of a task: when they are due, and what a no means.
-#include <algorithm>
-
 #include "absl/strings/str_cat.h"
 #include "core/task/task_builder.h"
+#include "core/workflow/loader.h"
 
 namespace capstan::task {
 
-bool HasTriggers(const Builder& b, v1::WorkflowTrigger::When when) {
-  return std::any_of(b.workflow().triggers().begin(), b.workflow().triggers().end(),
-                     [&](const v1::WorkflowTrigger& trigger) { return trigger.when() == when; });
-}
-
 bool MustRunTriggers(const Builder& b) {
-  return !b.data().created_triggers_ran() && HasTriggers(b, v1::WorkflowTrigger::WHEN_CREATED);
+  return !b.data().created_triggers_ran() &&
+         workflow::HasTriggers(b.workflow(), v1::WorkflowTrigger::WHEN_CREATED);
 }
 
 void AddTriggers(Builder& b, const std::vector<v1::TriggerRan>& triggers) {

@@ -267,6 +267,11 @@ const std::string& OutputVariable(const v1::WorkflowStep& step) {
   return step.has_http() ? step.http().output_variable() : step.command().output_variable();
 }
 
+bool HasTriggers(const v1::Workflow& workflow, v1::WorkflowTrigger::When when) {
+  return std::any_of(workflow.triggers().begin(), workflow.triggers().end(),
+                     [&](const v1::WorkflowTrigger& trigger) { return trigger.when() == when; });
+}
+
 v1::HttpStep CallOf(const v1::HttpVariable& variable) {
   v1::HttpStep call;
   call.set_method("GET");

@@ -51,6 +51,9 @@ bool IsRepeatable(const v1::WorkflowStep& step);
 // The variable that gets what it gives; empty: none does.
 const std::string& OutputVariable(const v1::WorkflowStep& step);
 
+// It has triggers for this moment; for BEFORE_STEP, before any step.
+bool HasTriggers(const v1::Workflow& workflow, v1::WorkflowTrigger::When when);
+
 // The call that gives a variable its value.
 v1::HttpStep CallOf(const v1::HttpVariable& variable);
 

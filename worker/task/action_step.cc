@@ -6,6 +6,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "core/catalog/request_check.h"
+#include "core/config/validate.h"
 #include "core/machine/event_writer.h"
 #include "core/target_name.h"
 #include "core/workflow/render.h"
@@ -138,9 +139,8 @@ class ActionStepKind final : public StepKind {
       }
       (*parameters.mutable_fields())[name] = *std::move(filled);
     }
-    const absl::Duration timeout =
-        absl::Seconds(step.timeout().seconds()) + absl::Nanoseconds(step.timeout().nanos());
-    const catalog::RequestCheck checked = catalog::CheckRequest(*action, parameters, timeout);
+    const catalog::RequestCheck checked =
+        catalog::CheckRequest(*action, parameters, config::ToDuration(step.timeout()));
     if (!checked.violations.empty()) {
       return refuse("PARAMETERS",
                     absl::StrJoin(checked.violations, "; ", [](std::string* out, const auto& one) {
@@ -151,9 +151,7 @@ class ActionStepKind final : public StepKind {
     StepResult result;
     result.child = storage::NewChild{ExecutionId::Make(now),
                                      ExecutionOf(context, *action, parameters, checked, now)};
-    result.ended.step = context.run.step;
-    result.ended.attempt = context.run.attempt;
-    result.ended.iteration = context.run.iteration;
+    result.ended = EndOf(context);
     result.ended.child = ExecutionName(result.child->id);
     return result;
   }

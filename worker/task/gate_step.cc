@@ -21,9 +21,7 @@ class GateKind final : public StepKind {
     const v1::StepGate& gate = context.definition->gate();
     StepResult result;
     task::IterationEnded& ended = result.ended;
-    ended.step = context.run.step;
-    ended.attempt = context.run.attempt;
-    ended.iteration = context.run.iteration;
+    ended = EndOf(context);
     if (context.state.gate().stage() == Gate::STAGE_SCRIPT) {
       RunCommand(tools_, context, gate.script(), transcript, stop, ended);
       return result;

@@ -157,9 +157,7 @@ class ModelStepKind final : public StepKind {
     using Status = workflow::Answer::Status;
     StepResult result;
     task::IterationEnded& ended = result.ended;
-    ended.step = context.run.step;
-    ended.attempt = context.run.attempt;
-    ended.iteration = context.run.iteration;
+    ended = EndOf(context);
     ended.answer = answer.document;
     ended.session = session;
     const std::string& words = answer.reason.empty() ? answer.summary : answer.reason;

@@ -373,9 +373,7 @@ StepContext TaskRunner::ContextOf(const Run& run, const task::StepRun& step) con
     context.session = run.task.data.session();
     context.session_artifact = run.task.data.session_artifact();
   }
-  context.facts = task::FactsFor(run.task, run.task.data, run.task.steps, context.state);
-  context.values =
-      workflow::BuildValues(*run.workflow, context.facts.task, context.facts.step, run.task.steps);
+  AddValues(run, /*end=*/false, context);
   return context;
 }
 

@@ -138,6 +138,8 @@ class TaskRunner final : public Advancer {
   void StopIteration(const RunPtr& run, const WorkName& name);
   void StopAll(Run& run);
   StepContext ContextOf(const Run& run) const;
+  // What is known for a step, with its values; `end`: also how the task ends.
+  static void AddValues(const Run& run, bool end, StepContext& context);
   StepContext ContextOf(const Run& run, const task::StepRun& step) const;
   Fed Work(const RunPtr& run, StepContext context, std::stop_token stop);
   StepResult WorkInWorkspace(const RunPtr& run, StepContext& context, std::stop_token stop);

@@ -5,6 +5,7 @@
 #include "absl/strings/ascii.h"
 #include "core/log.h"
 #include "core/task/step_values.h"
+#include "core/workflow/loader.h"
 #include "worker/task/task_runner.h"
 #include "worker/task/triggers.h"
 
@@ -31,12 +32,17 @@ void AddEnd(const task::TaskState& data, workflow::StepFacts& facts) {
 
 }  // namespace
 
+void TaskRunner::AddValues(const Run& run, bool end, StepContext& context) {
+  context.facts = task::FactsFor(run.task, run.task.data, run.task.steps, context.state);
+  if (end) AddEnd(run.task.data, context.facts.step);
+  context.values =
+      workflow::BuildValues(*run.workflow, context.facts.task, context.facts.step, run.task.steps);
+}
+
 void TaskRunner::StartTriggers(const RunPtr& run) {
   Launch(run, {kTriggers, false}, 0, 0, [&] {
     StepContext context = ContextOf(*run);
-    context.facts = task::FactsFor(run->task, run->task.data, run->task.steps, {});
-    context.values = workflow::BuildValues(*run->workflow, context.facts.task, context.facts.step,
-                                           run->task.steps);
+    AddValues(*run, /*end=*/false, context);
     return [this, run, context = std::move(context)](std::stop_token stop) {
       return Fed{.input = task::Triggered{
                      RunTriggersOf(run, context, WorkflowTrigger::WHEN_CREATED, stop)}};
@@ -58,14 +64,11 @@ std::optional<TaskRunner::Fed> TaskRunner::StartPutAway(const RunPtr& run) {
   const bool succeeded = !run->task.data.has_ending();
   const WorkflowTrigger::When when =
       succeeded ? WorkflowTrigger::WHEN_COMPLETED : WorkflowTrigger::WHEN_FAILED;
-  if (!HasTriggers(*run->workflow, when))
+  if (!workflow::HasTriggers(*run->workflow, when))
     return Fed{.input = effects_.PutAway(run->id, run->task, succeeded)};
   Launch(run, {kPutAway, false}, 0, 0, [&] {
     StepContext context = ContextOf(*run);
-    context.facts = task::FactsFor(run->task, run->task.data, run->task.steps, {});
-    AddEnd(run->task.data, context.facts.step);
-    context.values = workflow::BuildValues(*run->workflow, context.facts.task, context.facts.step,
-                                           run->task.steps);
+    AddValues(*run, /*end=*/true, context);
     return [this, run, when, succeeded, task = run->task,
             context = std::move(context)](std::stop_token stop) {
       task::PutAway put;

@@ -5,6 +5,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "core/config/validate.h"
 #include "core/utf8.h"
 #include "core/workflow/templates.h"
 
@@ -25,8 +26,7 @@ bool IsDue(const WorkflowTrigger& trigger, WorkflowTrigger::When when, const std
 }
 
 absl::Duration TimeoutOf(const WorkflowTrigger& trigger) {
-  const absl::Duration timeout =
-      absl::Seconds(trigger.timeout().seconds()) + absl::Nanoseconds(trigger.timeout().nanos());
+  const absl::Duration timeout = config::ToDuration(trigger.timeout());
   return timeout > absl::ZeroDuration() ? timeout : kTriggerTimeout;
 }
 
@@ -100,11 +100,6 @@ TriggerRan RunOne(const StepTools& tools, VariableSources& variables,
 }
 
 }  // namespace
-
-bool HasTriggers(const v1::Workflow& workflow, WorkflowTrigger::When when) {
-  return std::any_of(workflow.triggers().begin(), workflow.triggers().end(),
-                     [&](const WorkflowTrigger& trigger) { return trigger.when() == when; });
-}
 
 std::vector<TriggerRan> RunTriggers(const StepTools& tools, VariableSources& variables,
                                     StepContext& context, WorkflowTrigger::When when,

@@ -11,9 +11,6 @@
 
 namespace capstan::worker {
 
-// The workflow has triggers for this moment; for BEFORE_STEP, before any step.
-bool HasTriggers(const v1::Workflow& workflow, v1::WorkflowTrigger::When when);
-
 // Runs those of a moment in order; what came of each. Where a no means something, none follows it.
 // Also ends with `stop`.
 std::vector<v1::TriggerRan> RunTriggers(const StepTools& tools, VariableSources& variables,

@@ -9,6 +9,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "core/config/validate.h"
 #include "core/status_macros.h"
 #include "core/utf8.h"
 #include "core/workflow/json_text.h"
@@ -28,9 +29,8 @@ constexpr std::size_t kMessageBytes = 500;
 constexpr workflow::JsonLimits kJsonLimits = {.bytes = kMaxHttpBody + 1024, .depth = 64};
 
 absl::Duration TtlOf(const v1::WorkflowVariable& variable) {
-  const google::protobuf::Duration& ttl =
-      variable.has_script() ? variable.script().cache_ttl() : variable.http().cache_ttl();
-  return absl::Seconds(ttl.seconds()) + absl::Nanoseconds(ttl.nanos());
+  return config::ToDuration(variable.has_script() ? variable.script().cache_ttl()
+                                                  : variable.http().cache_ttl());
 }
 
 // The same for the same task, variable, and what its templates say.
