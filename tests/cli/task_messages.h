@@ -36,7 +36,7 @@ inline std::vector<v1::ExecutionEvent> RunningTaskEvents() {
       Event(2, "state_changed { from: STATE_PENDING to: STATE_RUNNING }"),
       Event(3, R"pb(workspace_ready {
                       workspace {
-                        path: "/srv/work/1"
+                        path: "/srv/room/1"
                         branch: "capstan/cap-7"
                         base_commit: "aaaabbbbccccddddeeee"
                         repository: "/srv/git/export"

@@ -27,7 +27,7 @@ TEST(TaskEventTest, EveryEventOfATaskIsALine) {
   const std::vector<v1::ExecutionEvent> events = GoodTaskEvents();
 
   EXPECT_EQ(Said(events[2].ShortDebugString()),
-            "work      made /srv/work/1, branch capstan/cap-7 from aaaabbbbcccc");
+            "work      made /srv/room/1, branch capstan/cap-7 from aaaabbbbcccc");
   EXPECT_EQ(Said(events[3].ShortDebugString()),
             "step      spec 1/1 begins with strong (claude_cli)");
   EXPECT_EQ(Said(events[5].ShortDebugString()), "step      spec 1/1 complete after 2s");
@@ -109,7 +109,7 @@ TEST(TaskDetailsTest, S1_28_StepsAndTotalsShowAllInputTokens) {
   EXPECT_THAT(text, HasSubstr("criterion    C1: it stops at 1000 rows\n"));
   EXPECT_THAT(text, HasSubstr("used         in 321k, out 4.2k tokens, $0.21 of $5.00\n"));
   EXPECT_THAT(text, HasSubstr("branch       capstan/cap-7\n"));
-  EXPECT_THAT(text, HasSubstr("workspace    /srv/work/1\n"));
+  EXPECT_THAT(text, HasSubstr("workspace    /srv/room/1\n"));
   EXPECT_THAT(
       text, HasSubstr("\nSTEP       STATE      TRY/ITER  TIME  MODEL   IN    OUT   COST   CHECKS"));
   EXPECT_THAT(text, HasSubstr("\nspec       SUCCEEDED  1/1       0:03  strong  321k  4.2k  $0.21"));
@@ -170,7 +170,7 @@ TEST(TaskEndTest, ASuccessShowsStepsUsageAndWhereTheWorkIs) {
   EXPECT_THAT(text, StartsWith("SUCCEEDED  medium: Add a limit  after 0:14  executions/"));
   EXPECT_THAT(text, HasSubstr("\nreview     SKIPPED  "));
   EXPECT_THAT(text, HasSubstr("\nUsed: in 321k, out 4.2k tokens, $0.21 of $5.00\n"));
-  EXPECT_THAT(text, EndsWith("\nWork: branch capstan/cap-7 at ffffeeeedddd, folder /srv/work/1\n"));
+  EXPECT_THAT(text, EndsWith("\nWork: branch capstan/cap-7 at ffffeeeedddd, folder /srv/room/1\n"));
 }
 
 TEST(TaskEndTest, AFailureSaysWhatWasSaidAndHowToGoOn) {

@@ -22,7 +22,7 @@ constexpr char kState[] = "{\"type\":\"user\"}\n{\"type\":\"assistant\"}\n";
 
 class ClaudeSessionTest : public ::testing::Test {
  protected:
-  std::string FolderOf(const ClaudeHome& home) { return home.config() + "/projects/-work-space"; }
+  std::string FolderOf(const ClaudeHome& home) { return home.config() + "/projects/-room-space"; }
   void Write(const ClaudeHome& home, const std::string& text) {
     fs::create_directories(FolderOf(home));
     std::ofstream(FolderOf(home) + "/" + kSession + ".jsonl") << text;
@@ -35,7 +35,7 @@ class ClaudeSessionTest : public ::testing::Test {
 TEST_F(ClaudeSessionTest, AStateGoesFromOneHomeToTheNext) {
   const ClaudeHome home = ClaudeHome::Make(scratch_.path()).value();
 
-  ASSERT_OK(home.RestoreSession(kSession, "/work/space", kState));
+  ASSERT_OK(home.RestoreSession(kSession, "/room/space", kState));
 
   EXPECT_TRUE(fs::exists(FolderOf(home) + "/" + kSession + ".jsonl"));
   EXPECT_EQ(home.SaveSession(kSession), kState);
@@ -77,7 +77,7 @@ TEST_F(ClaudeSessionTest, AStateThatIsTooLargeIsNotKeptAndNotTaken) {
   Write(home, large);
 
   EXPECT_EQ(home.SaveSession(kSession), "");
-  EXPECT_THAT(home.RestoreSession(kSession, "/work/space", large),
+  EXPECT_THAT(home.RestoreSession(kSession, "/room/space", large),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("session_state: got")));
 }
 
